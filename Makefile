@@ -1,0 +1,21 @@
+# Two targets matter: run starts everything, test proves it.
+.PHONY: run test check bench deps
+
+export CGO_ENABLED ?= 0
+
+run:
+	go run ./cmd/jumpa up
+
+# What the tests need beyond Go, by package name only.
+deps:
+	./test/deps.sh
+
+test: deps check
+	go test -shuffle=on -timeout 30m ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || (gofmt -l . && echo "gofmt the files above" && false)
+	go vet ./...
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...

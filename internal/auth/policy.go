@@ -1,0 +1,110 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+)
+
+// Action is what a principal wants to do.
+type Action string
+
+// Actions on FHIR resources carry the letters of SMART scopes; the others are
+// the exchange's own.
+const (
+	Create  Action = "c"
+	Read    Action = "r"
+	Update  Action = "u"
+	Delete  Action = "d"
+	Search  Action = "s"
+	Session Action = "session" // Jitsi session API
+	Notify  Action = "notify"  // notification API
+)
+
+// reach says which records of a type a client may see or change.
+type reach uint8
+
+const (
+	nothing   reach = iota
+	own             // records of its organisation, or granted to it
+	directory       // everybody's: who offers what, where
+)
+
+// policy is the one table: resource type × reading or writing. Types that are
+// not named have the reach of "*".
+var policy = map[string]struct{ read, write reach }{
+	"*":                       {own, own},
+	"Organization":            {directory, own},
+	"HealthcareService":       {directory, own},
+	"Location":                {directory, own},
+	"Practitioner":            {directory, own},
+	"PractitionerRole":        {directory, own},
+	"OrganizationAffiliation": {directory, own},
+	"CodeSystem":              {directory, nothing},
+	"ValueSet":                {directory, nothing},
+	"StructureDefinition":     {directory, nothing},
+	"SearchParameter":         {directory, nothing},
+	"CapabilityStatement":     {directory, nothing},
+	"AuditEvent":              {own, nothing},
+}
+
+// Grant is what the policy allows. Organization restricts to the records that
+// this organisation may see; "" is no restriction.
+type Grant struct {
+	Organization string
+}
+
+// Allow decides on an action on a resource type (typ is "" for the session and
+// notification APIs). The error is a fhir.Error with code login or forbidden.
+func Allow(p Principal, a Action, typ string) (Grant, error) {
+	switch p.Kind {
+	case System, Operator:
+		return Grant{}, nil
+	case Client:
+	case Patient:
+		return Grant{}, ErrForbidden() // patients use the portal, never the FHIR API
+	default:
+		return Grant{}, fhir.Errorf(fhir.CodeLogin, "", "This needs an access token.")
+	}
+	if !scoped(p.Scopes, a, typ) {
+		return Grant{}, ErrForbidden()
+	}
+	if typ == "" {
+		return Grant{Organization: p.Organization}, nil
+	}
+	rule, ok := policy[typ]
+	if !ok {
+		rule = policy["*"]
+	}
+	r := rule.write
+	if a == Read || a == Search {
+		r = rule.read
+	}
+	switch r {
+	case directory:
+		return Grant{}, nil
+	case own:
+		return Grant{Organization: p.Organization}, nil
+	}
+	return Grant{}, ErrForbidden()
+}
+
+// scoped reads SMART v2 scopes (system/Encounter.cruds, system/*.rs) and the
+// exchange's own words session and notify.
+func scoped(scopes []string, a Action, typ string) bool {
+	if a == Session || a == Notify {
+		return slices.Contains(scopes, string(a))
+	}
+	for _, s := range scopes {
+		rest, ok := strings.CutPrefix(s, "system/")
+		if !ok {
+			continue
+		}
+		name, letters, ok := strings.Cut(rest, ".")
+		if ok && (name == "*" || name == typ) && strings.Contains(letters, string(a)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,62 @@
+// Package notify brings messages to patients: the inbox of the portal and the
+// live signal that tells an open page to look again.
+//
+// A signal carries no content; the page asks the server for the state. Signals
+// reach browsers of this process only.
+package notify
+
+import "sync"
+
+// Hub wakes whoever waits for a key. The zero Hub is ready to use.
+type Hub struct {
+	mu   sync.Mutex
+	subs map[string]map[chan struct{}]struct{}
+}
+
+// Subscribe gives a channel that receives after each Wake of one of the keys.
+// Wakes that come faster than they are read are merged into one.
+func (h *Hub) Subscribe(keys ...string) (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subs == nil {
+		h.subs = make(map[string]map[chan struct{}]struct{})
+	}
+	for _, k := range keys {
+		if h.subs[k] == nil {
+			h.subs[k] = make(map[chan struct{}]struct{})
+		}
+		h.subs[k][ch] = struct{}{}
+	}
+	return ch, func() { h.drop(ch, keys) }
+}
+
+func (h *Hub) drop(ch chan struct{}, keys []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range keys {
+		delete(h.subs[k], ch)
+		if len(h.subs[k]) == 0 {
+			delete(h.subs, k)
+		}
+	}
+}
+
+// Wake signals all subscribers of the keys.
+func (h *Hub) Wake(keys ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range keys {
+		for ch := range h.subs[k] {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// Keys of the hub.
+func PatientKey(id string) string           { return "patient:" + id }
+func ServiceKey(id string) string           { return "service:" + id }
+func InboxKey(identityNumber string) string { return "inbox:" + identityNumber }

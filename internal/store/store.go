@@ -1,0 +1,314 @@
+// Package store is the contract between the exchange and its database: the
+// records, the consultations, the outbox and the audit trail, all written in
+// one transaction.
+//
+// An engine (sqlite) implements Store and passes the suite in storetest. What
+// Update has returned without an error is on disk. The contract knows rows and
+// documents; it knows no rule of the consultation and no FHIR beyond type, id
+// and version.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrNotFound says that a row is not there. Reads of single rows give it.
+var ErrNotFound = errors.New("not found")
+
+// Store is a database. It is safe for concurrent use.
+type Store interface {
+	// View runs fn over one consistent snapshot.
+	View(ctx context.Context, fn func(Reader) error) error
+	// Update runs fn in one serializable transaction and returns once it is
+	// on disk. An error of fn rolls back everything that fn did and is
+	// returned as it is. fn may be run more than once and must not act on the
+	// world outside the transaction.
+	Update(ctx context.Context, fn func(Tx) error) error
+	Close() error
+}
+
+// Resource is one version of a FHIR resource.
+type Resource struct {
+	Type, ID     string
+	Version      int64 // from 1
+	Updated      time.Time
+	Method       string // POST, PUT or DELETE: what made this version
+	Organization string // id of the organisation that owns the record
+	Body         []byte // the exact document; empty when Method is DELETE
+}
+
+// Deleted tells whether this version is a deletion.
+func (r Resource) Deleted() bool { return r.Method == "DELETE" }
+
+// Kind is how an index entry compares.
+type Kind uint8
+
+// Kinds of index entries.
+const (
+	Token     Kind = iota + 1 // Value is "code|system" (system may be empty)
+	Reference                 // Value is "Type/id"
+	String                    // Value is lower case, without accents
+	Date                      // Low and High bound a half-open range, Unix microseconds
+)
+
+// Entry is one value under which a resource can be found.
+type Entry struct {
+	Param     string // the search parameter's code, such as "identifier"
+	Kind      Kind
+	Value     string
+	Low, High int64
+}
+
+// Compare is how a Match compares with an Entry.
+type Compare string
+
+// Comparisons. The date prefixes have the meaning of FHIR R4 search on ranges.
+const (
+	Equal        Compare = "eq" // the whole Value; for dates: the entry lies within [Low, High)
+	HasPrefix    Compare = "prefix"
+	NotEqual     Compare = "ne"
+	LessThan     Compare = "lt" // the entry has a part before Low
+	LessEqual    Compare = "le"
+	GreaterThan  Compare = "gt" // the entry has a part at or after High
+	GreaterEqual Compare = "ge"
+	StartsAfter  Compare = "sa"
+	EndsBefore   Compare = "eb"
+	Missing      Compare = "missing" // Value "true" or "false"
+)
+
+// Match is one alternative of a Clause.
+type Match struct {
+	Kind      Kind
+	Compare   Compare
+	Value     string
+	Low, High int64
+}
+
+// Clause holds when any of its alternatives does; Not turns it around. The
+// parameters "_id" (Value) and "_lastUpdated" (Low, High) are always indexed.
+type Clause struct {
+	Param string
+	Any   []Match
+	Not   bool
+}
+
+// Query asks for current, undeleted resources of one type.
+type Query struct {
+	Type         string
+	Where        []Clause // all must hold
+	Organization string   // only records that this organisation may see; "" for all
+	Sort         []Sort   // then by order of creation
+	Offset       int
+	Count        int // at most this many; 0 counts only
+	Total        bool
+}
+
+// Sort orders by a parameter; resources without it come last.
+type Sort struct {
+	Param      string
+	Descending bool
+}
+
+// Page is the answer to a Query. Total is -1 unless asked for.
+type Page struct {
+	Resources []Resource
+	Total     int
+	More      bool
+}
+
+// HistoryQuery asks for versions, newest first. ID and Type may be empty.
+type HistoryQuery struct {
+	Type, ID     string
+	Since        time.Time
+	Organization string
+	Offset       int
+	Count        int
+}
+
+// Session is one Jitsi session: a token, a room, and whether it may be entered.
+type Session struct {
+	Token        string // lower-case UUID, the vc-token
+	Room         string
+	Status       string // created, active, ended
+	ServiceType  string // VCI, VCE, VCMDT or VCD
+	Organization string
+	Title        string
+	Created      time.Time
+	Activated    time.Time
+	Ended        time.Time
+	Closed       time.Time // when the meeting provider confirmed the end
+}
+
+// Consultation is the state of one appointment for a virtual consultation.
+// The rules over it live in package consult.
+type Consultation struct {
+	Appointment       string // id
+	Encounter         string // id, "" before check-in
+	Patient           string // id of the Patient resource, "" for a simple register
+	Organization      string // that provides the service
+	HealthcareService string // id
+	ServiceType       string // VCI, VCE, …
+	Token             string // "" until there is a session
+	State             string
+	Start, End        time.Time
+	CheckedIn         time.Time
+	Ready             time.Time
+	InCall            time.Time
+	Closed            time.Time // finished, cancelled, no-show or abandoned
+}
+
+// Event is one message for a topic, complete but for its place in the log.
+type Event struct {
+	Seq     int64 // set by the store, in commit order
+	Topic   string
+	Key     string
+	Number  int64 // event number within the topic, set by NextEventNumber
+	Headers []Header
+	Value   []byte
+	Created time.Time
+}
+
+// Header is one header of an Event.
+type Header struct{ Name, Value string }
+
+// Published says where the broker put an event.
+type Published struct {
+	Seq       int64
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// Audit is one access, kept without clinical content.
+type Audit struct {
+	Seq          int64
+	At           time.Time
+	Action       string // C, R, U, D, E as in AuditEvent.action
+	Operation    string // read, search, check-in, join, notify, …
+	AgentKind    string // client, patient, practitioner, operator, system
+	Agent        string
+	Organization string
+	Target       string // Type/id, a type, or a session's room
+	Outcome      string // 0 success, 4 refused, 8 failed, as in AuditEvent.outcome
+	Trace        string
+}
+
+// AuditQuery selects audit records, newest first.
+type AuditQuery struct {
+	Target, Agent, Organization string
+	Since                       time.Time
+	Offset, Count               int
+}
+
+// Account is somebody who can sign in.
+type Account struct {
+	Kind         string // client, patient, practitioner, operator
+	ID           string // client id, or the account's own id
+	Login        string // client id, e-mail, identity number or user name; unique within Kind
+	SecretHash   string // never the secret
+	Name         string
+	Organization string
+	Scopes       string
+	Active       bool // for patients: RekodSaya is activated
+	Created      time.Time
+	Demo         bool
+}
+
+// SignIn is a signed-in browser, known by the hash of its cookie.
+type SignIn struct {
+	Hash    string
+	Kind    string
+	Account string
+	CSRF    string
+	Created time.Time
+	Expires time.Time
+}
+
+// OneTimeCode is a code that was sent to somebody; Attempts counts wrong tries.
+type OneTimeCode struct {
+	Kind     string
+	Login    string
+	CodeHash string
+	Expires  time.Time
+	Attempts int
+}
+
+// Notification is a message in a patient's inbox.
+type Notification struct {
+	ID             string
+	IdentityNumber string // the patient account's login
+	Title, Body    string
+	Token          string // session that it is about, may be ""
+	Sender         string // organisation
+	Created        time.Time
+	Read           time.Time
+}
+
+// Reader reads. Single-row reads give ErrNotFound.
+type Reader interface {
+	Resource(typ, id string) (Resource, error) // the current version, also a deletion
+	ResourceVersion(typ, id string, version int64) (Resource, error)
+	Search(q Query) (Page, error)
+	History(q HistoryQuery) (Page, error) // Page.Total is always set
+	MaySee(typ, id, organization string) (bool, error)
+	ReferencedBy(typ, id string, limit int) ([]Resource, error) // current resources with a Reference entry to it
+
+	Session(token string) (Session, error)
+	SessionByRoom(room string) (Session, error)
+	OpenEndings(limit int) ([]Session, error) // ended, not yet confirmed by the provider
+	Consultation(appointment string) (Consultation, error)
+	ConsultationOf(encounter string) (Consultation, error)
+	ConsultationsWith(token string) ([]Consultation, error)
+	ConsultationsFor(patients []string) ([]Consultation, error)
+	Waiting(healthcareService string) ([]Consultation, error) // waiting or ready, by check-in
+	Due(before time.Time, limit int) ([]Consultation, error)  // not closed, End before the time
+	Booked(slot string) (int, error)
+
+	Account(kind, login string) (Account, error)
+	AccountByID(kind, id string) (Account, error)
+	Accounts(kind string) ([]Account, error)
+	SignIn(hash string) (SignIn, error)
+	OneTimeCode(kind, login string) (OneTimeCode, error)
+	Notifications(identityNumber string, limit int) ([]Notification, error)
+	Idempotent(principal, key string) (response []byte, err error)
+	Setting(name string) ([]byte, error)
+
+	AuditTrail(q AuditQuery) ([]Audit, error)
+	PendingEvents(limit int) ([]Event, error)                                         // unpublished, in commit order
+	LastPublished() ([]Published, error)                                              // the highest offset of each topic and partition
+	PublishedSince(topic string, since time.Time) (oldest map[int32]int64, err error) // lowest offset per partition published for events created at or after since
+}
+
+// Tx reads and writes. Put methods insert or replace by the row's key.
+type Tx interface {
+	Reader
+	// PutResource writes a version. r.Version must be one more than the
+	// current one. add and remove say how the index entries change.
+	PutResource(r Resource, add, remove []Entry) error
+	// Grant lets an organisation see a record; granting twice is no error.
+	Grant(typ, id, organization string) error
+
+	PutSession(Session) error
+	PutConsultation(Consultation) error
+	Book(slot, appointment string) error   // idempotent
+	Unbook(slot, appointment string) error // idempotent
+
+	PutAccount(Account) error
+	PutSignIn(SignIn) error
+	DeleteSignIn(hash string) error
+	PutOneTimeCode(OneTimeCode) error
+	DeleteOneTimeCode(kind, login string) error
+	PutNotification(Notification) error
+	PutIdempotent(principal, key string, response []byte, at time.Time) error
+	PutSetting(name string, value []byte) error
+	NextNumber(counter string) (int64, error) // 1, 2, 3 … without gaps
+
+	PutAudit(Audit) error
+	PutEvent(Event) error
+	MarkPublished(at time.Time, p []Published) error
+	// Forget removes what is no longer needed: published events and
+	// idempotency keys older than before, expired sign-ins and codes.
+	Forget(before, now time.Time) error
+}
