@@ -262,8 +262,8 @@ type Reader interface {
 	ConsultationOf(encounter string) (Consultation, error)
 	ConsultationsWith(token string) ([]Consultation, error)
 	ConsultationsFor(patients []string) ([]Consultation, error)
-	Waiting(healthcareService string) ([]Consultation, error) // waiting or ready, by check-in
-	Due(before time.Time, limit int) ([]Consultation, error)  // not closed, End before the time
+	Waiting(healthcareService string) ([]Consultation, error)                 // waiting or ready, by check-in
+	Due(states []string, before time.Time, limit int) ([]Consultation, error) // in one of the states, End before the time
 	Booked(slot string) (int, error)
 
 	Account(kind, login string) (Account, error)
