@@ -55,6 +55,7 @@ const (
 // View is one appointment as its patient may see it. It holds no token.
 type View struct {
 	Appointment  string // id
+	Service      string // id of the HealthcareService, the key of its queue
 	State        State
 	Group        bool   // an education session (VCE)
 	Title        string // what it is about: the HealthcareService's name

@@ -1,0 +1,53 @@
+// Command jumpa runs a Health Information Exchange for virtual consultations.
+//
+//	jumpa up              everything on one machine, with demo data
+//	jumpa serve           an exchange without demo data
+//	jumpa demo vci|vce    play a whole consultation against a running exchange
+//	jumpa listen          print what arrives on the topics of an organisation
+//	jumpa load            drive check-in bursts and FHIR traffic, and measure
+//	jumpa validate FILE…  judge MY Core records by the rules of the exchange
+//
+// Each command explains its flags with --help. Every mistake in their use is
+// answered with one line that names the flag to change, and exit status 2.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/jumpa-hie/jumpa/internal/app"
+)
+
+type commands struct {
+	Up       upCommand       `cmd:"" help:"Start everything on this machine: exchange, portal, desk, broker, calls, demo data."`
+	Serve    serveCommand    `cmd:"" help:"Start an exchange, configured by environment variables, without demo data."`
+	Demo     demoCommand     `cmd:"" help:"Play a whole consultation against a running exchange and check every step."`
+	Listen   listenCommand   `cmd:"" help:"Print the events of an organisation's topics."`
+	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`
+	Validate validateCommand `cmd:"" help:"Judge MY Core records from files or standard input."`
+	Config   configCommand   `cmd:"" help:"Print the configuration reference."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c commands
+	parser := kong.Must(&c, kong.Name("jumpa"), kong.Description("Virtual consultations for a Health Information Exchange."),
+		kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	k, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+	if err := k.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "jumpa:", err)
+		var mistake *app.UsageError
+		if errors.As(err, &mistake) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/app"
+	"github.com/jumpa-hie/jumpa/mycore"
+)
+
+type validateCommand struct {
+	Strict bool     `help:"Judge as an exchange with strict validation does."`
+	Files  []string `arg:"" optional:"" help:"Files with one JSON resource each; - or none for standard input."`
+}
+
+// Run judges each file and fails when one has errors. It judges a record by
+// itself: references are checked by the exchange when the record is sent.
+func (c validateCommand) Run() error {
+	mode := mycore.Lenient
+	if c.Strict {
+		mode = mycore.Strict
+	}
+	if len(c.Files) == 0 {
+		c.Files = []string{"-"}
+	}
+	bad := 0
+	for _, name := range c.Files {
+		if !validate(name, mode) {
+			bad++
+		}
+	}
+	if bad > 0 {
+		return &app.UsageError{Line: fmt.Sprintf("%d of %d records have errors", bad, len(c.Files))}
+	}
+	return nil
+}
+
+func validate(name string, mode mycore.Mode) bool {
+	raw, err := read(name)
+	if err != nil {
+		fmt.Printf("%s: %v\n", name, err)
+		return false
+	}
+	doc, err := fhir.Parse(raw)
+	if err != nil {
+		fmt.Printf("%s: error: %v\n", name, err)
+		return false
+	}
+	issues := mycore.Validate(doc, mode)
+	for _, i := range issues {
+		severity := i.Severity
+		if severity == "" {
+			severity = fhir.SeverityError
+		}
+		fmt.Printf("%s: %s: %s: %s (%s)\n", name, severity, i.Expression, i.Diagnostics, i.Code)
+	}
+	if issues.Err() != nil {
+		return false
+	}
+	fmt.Printf("%s: %s is valid\n", name, doc.Type())
+	return true
+}
+
+func read(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(io.LimitReader(os.Stdin, int64(fhir.DefaultLimits.Bytes)+1))
+	}
+	return os.ReadFile(name)
+}

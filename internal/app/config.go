@@ -1,0 +1,136 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/mycore"
+)
+
+// Config says how an exchange runs. The zero value, filled in by Defaults,
+// runs on a laptop. Each field can be set by the environment variable in its
+// tag; the command line wins over the environment.
+type Config struct {
+	Data            string        `env:"JUMPA_DATA" help:"directory of the database, the broker's log and the demo credentials"`
+	Listen          string        `env:"JUMPA_LISTEN" help:"address of the HTTP server"`
+	KafkaListen     string        `env:"JUMPA_KAFKA_LISTEN" help:"address of the embedded Kafka-protocol broker"`
+	UDPListen       string        `env:"JUMPA_UDP_LISTEN" help:"address of the UDP port for embedded calls"`
+	PublicURL       string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
+	Validation      string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
+	CheckInBefore   time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
+	Grace           time.Duration `env:"JUMPA_GRACE" help:"a checked-in consultation may start this long after its end"`
+	CodeCourierURL  string        `env:"JUMPA_CODE_COURIER_URL" help:"HTTPS address that delivers one-time codes; the development inbox when empty, on loopback only"`
+	KafkaBrokers    string        `env:"JUMPA_KAFKA_BROKERS" help:"addresses of Apache Kafka, separated by commas; the embedded broker when empty"`
+	MeetingProvider string        `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls"`
+	DatabaseURL     string        `env:"JUMPA_DATABASE_URL" help:"file of the SQLite database; in the data directory when empty"`
+	Demo            bool          `env:"-" help:"keep demo people, services and appointments around now"`
+}
+
+// Defaults gives the configuration of a laptop.
+func Defaults() Config {
+	return Config{
+		Data: "jumpa-data", Listen: "127.0.0.1:8080", KafkaListen: "127.0.0.1:9092", UDPListen: "127.0.0.1:10000",
+		Validation: "lenient", CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
+	}
+}
+
+// UsageError is a mistake that the operator can mend: one line that names the
+// flag or variable to change.
+type UsageError struct{ Line string }
+
+// Error implements error.
+func (e *UsageError) Error() string { return e.Line }
+
+func usage(format string, args ...any) error { return &UsageError{Line: fmt.Sprintf(format, args...)} }
+
+// check refuses a configuration that cannot run.
+func (c Config) check() error {
+	for _, a := range []struct{ flag, value string }{
+		{"--listen", c.Listen}, {"--kafka-listen", c.KafkaListen}, {"--udp-listen", c.UDPListen},
+	} {
+		if _, _, err := net.SplitHostPort(a.value); err != nil {
+			return usage("%s: %q is not HOST:PORT", a.flag, a.value)
+		}
+	}
+	if _, err := c.mode(); err != nil {
+		return err
+	}
+	if c.MeetingProvider != "room" {
+		return usage("JUMPA_MEETING_PROVIDER: this build has the provider room only, not %q", c.MeetingProvider)
+	}
+	if strings.HasPrefix(c.DatabaseURL, "postgres") {
+		return usage("JUMPA_DATABASE_URL: this build stores in SQLite only; name a file")
+	}
+	for _, u := range []struct{ name, value string }{{"JUMPA_PUBLIC_URL", c.PublicURL}, {"JUMPA_CODE_COURIER_URL", c.CodeCourierURL}} {
+		if u.value == "" {
+			continue
+		}
+		if parsed, err := url.Parse(u.value); err != nil || parsed.Host == "" || !strings.HasPrefix(parsed.Scheme, "http") {
+			return usage("%s: %q is not an http or https URL", u.name, u.value)
+		}
+	}
+	if !c.loopback() && c.Demo {
+		return usage("--listen: %s is not a loopback address; demo credentials work on loopback only, add --no-demo", c.Listen)
+	}
+	if !c.loopback() && c.CodeCourierURL == "" {
+		return usage("JUMPA_CODE_COURIER_URL: needed to deliver one-time codes when --listen is not a loopback address")
+	}
+	if c.CheckInBefore < 0 || c.Grace < 0 {
+		return usage("JUMPA_CHECK_IN_BEFORE and JUMPA_GRACE must not be negative")
+	}
+	return nil
+}
+
+func (c Config) mode() (mycore.Mode, error) {
+	switch c.Validation {
+	case "lenient":
+		return mycore.Lenient, nil
+	case "strict":
+		return mycore.Strict, nil
+	}
+	return 0, usage("JUMPA_VALIDATION: %q is neither lenient nor strict", c.Validation)
+}
+
+// loopback tells whether only this machine can reach the HTTP server.
+func (c Config) loopback() bool {
+	host, _, _ := net.SplitHostPort(c.Listen)
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (c Config) database() string {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL
+	}
+	return filepath.Join(c.Data, "jumpa.db")
+}
+
+// makeData makes the data directory, or says why it cannot be used.
+func (c Config) makeData() error {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return usage("--data: %s cannot be made: %v", c.Data, cause(err))
+	}
+	probe, err := os.CreateTemp(c.Data, ".probe-*")
+	if err != nil {
+		return usage("--data: %s is not writable: %v", c.Data, cause(err))
+	}
+	_ = probe.Close()
+	return os.Remove(probe.Name())
+}
+
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

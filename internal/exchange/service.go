@@ -1,0 +1,144 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/audit"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/booking"
+	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/record"
+	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/mycore"
+)
+
+// Service is the FHIR side of the exchange. Its fields are set once, before use.
+type Service struct {
+	Store   store.Store
+	Records *record.Keeper
+	Booking *booking.Desk
+	Consult *consult.Service
+	Mode    mycore.Mode
+	Base    func() string // FHIR base URL
+	Clock   func() time.Time
+}
+
+// Read gives the current version of a resource.
+func (s *Service) Read(ctx context.Context, p auth.Principal, typ, id string) (store.Resource, error) {
+	return s.read(ctx, p, typ, id, "read", func(r store.Reader) (store.Resource, error) { return r.Resource(typ, id) })
+}
+
+// VRead gives one version of a resource.
+func (s *Service) VRead(ctx context.Context, p auth.Principal, typ, id string, version int64) (store.Resource, error) {
+	return s.read(ctx, p, typ, id, "vread", func(r store.Reader) (store.Resource, error) { return r.ResourceVersion(typ, id, version) })
+}
+
+func (s *Service) read(ctx context.Context, p auth.Principal, typ, id, operation string,
+	get func(store.Reader) (store.Resource, error),
+) (store.Resource, error) {
+	grant, err := auth.Allow(p, auth.Read, typ)
+	if err != nil {
+		return store.Resource{}, err
+	}
+	var res store.Resource
+	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+		if typ == "AuditEvent" {
+			res, err = audit.Find(r, grant.Organization, id)
+			return err
+		}
+		if res, err = get(r); errors.Is(err, store.ErrNotFound) {
+			return notFound(typ, id)
+		}
+		if err != nil {
+			return err
+		}
+		if err := visible(r, grant, typ, id); err != nil {
+			return err
+		}
+		if res.Deleted() {
+			return fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", typ, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Resource{}, err
+	}
+	return res, s.trail(ctx, p, "R", operation, typ+"/"+id)
+}
+
+func notFound(typ, id string) error {
+	return fhir.Errorf(fhir.CodeNotFound, "", "There is no %s with id %s.", typ, id)
+}
+
+// visible refuses a record of another organisation as if it were not there.
+func visible(r store.Reader, grant auth.Grant, typ, id string) error {
+	if grant.Organization == "" {
+		return nil
+	}
+	may, err := r.MaySee(typ, id, grant.Organization)
+	if err == nil && !may {
+		return notFound(typ, id)
+	}
+	return err
+}
+
+// trail writes the audit record of an access that changes nothing else.
+func (s *Service) trail(ctx context.Context, p auth.Principal, action, operation, target string) error {
+	return s.Store.Update(ctx, func(tx store.Tx) error {
+		return audit.Write(tx, s.Clock(), p, audit.Entry{Action: action, Operation: operation, Target: target})
+	})
+}
+
+// History gives versions of a resource or of a type, newest first.
+func (s *Service) History(ctx context.Context, p auth.Principal, q store.HistoryQuery) (store.Page, error) {
+	grant, err := auth.Allow(p, auth.Read, q.Type)
+	if err != nil {
+		return store.Page{}, err
+	}
+	q.Organization = grant.Organization
+	var page store.Page
+	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+		if q.ID != "" {
+			if _, err := r.Resource(q.Type, q.ID); errors.Is(err, store.ErrNotFound) {
+				return notFound(q.Type, q.ID)
+			}
+			if err := visible(r, grant, q.Type, q.ID); err != nil {
+				return err
+			}
+		}
+		page, err = r.History(q)
+		return err
+	})
+	if err != nil {
+		return store.Page{}, err
+	}
+	return page, s.trail(ctx, p, "R", "history", target(q.Type, q.ID))
+}
+
+func target(typ, id string) string {
+	if id == "" {
+		return typ
+	}
+	return typ + "/" + id
+}
+
+// Search gives one page of matches and what they include.
+func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Request) (SearchResult, error) {
+	grant, err := auth.Allow(p, auth.Search, req.Query.Type)
+	if err != nil {
+		return SearchResult{}, err
+	}
+	var out SearchResult
+	err = s.Store.View(ctx, func(r store.Reader) error {
+		out, err = s.search(r, p, grant, req)
+		return err
+	})
+	if err != nil {
+		return SearchResult{}, err
+	}
+	return out, s.trail(ctx, p, "E", "search", req.Query.Type)
+}

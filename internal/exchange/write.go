@@ -1,0 +1,300 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/audit"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/record"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/mycore"
+)
+
+// TagSystem is the system of the tags that the exchange puts into meta, and
+// TagWarning the tag of a record that was stored with warnings.
+const (
+	TagSystem  = "https://github.com/jumpa-hie/jumpa/tags"
+	TagWarning = "stored-with-warnings"
+)
+
+// Put creates or updates a resource under the sender's id.
+func (s *Service) Put(ctx context.Context, p auth.Principal, w Write) (Outcome, error) {
+	issues, err := s.validate(w.Doc)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
+		return s.put(tx, e, p, w, issues, nil)
+	})
+}
+
+// Create stores a new resource under an id of the exchange, or answers with
+// the one that meets IfNoneExist.
+func (s *Service) Create(ctx context.Context, p auth.Principal, w Write) (Outcome, error) {
+	issues, err := s.validate(w.Doc)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
+		return s.create(tx, e, p, w, issues, nil)
+	})
+}
+
+func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *consult.Effects) (Outcome, error)) (Outcome, error) {
+	var out Outcome
+	var e consult.Effects
+	err := s.Store.Update(ctx, func(tx store.Tx) (err error) {
+		e = consult.Effects{}
+		out, err = fn(tx, &e)
+		return err
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	s.Consult.After(&e)
+	return out, nil
+}
+
+// validate judges the form of a document; err holds all its errors and warnings.
+func (s *Service) validate(doc *fhir.Document) (fhir.Issues, error) {
+	issues := mycore.Validate(doc, s.Mode)
+	return issues, issues.Err()
+}
+
+func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, ids map[string]string) (Outcome, error) {
+	if _, err := auth.Allow(p, auth.Create, w.Type); err != nil {
+		return Outcome{}, err
+	}
+	if len(w.IfNoneExist) > 0 {
+		found, err := s.match(tx, p, w.Type, w.IfNoneExist, 2)
+		switch {
+		case err != nil:
+			return Outcome{}, err
+		case len(found) == 1:
+			return Outcome{Resource: found[0], Unchanged: true}, nil
+		case len(found) > 1:
+			return Outcome{}, fhir.Errorf(fhir.CodeMultiple, "", "More than one %s meets the condition.", w.Type)
+		}
+	}
+	if w.ID == "" {
+		w.ID = uuid.NewString()
+	}
+	return s.write(tx, e, p, w, "POST", nil, issues, ids)
+}
+
+func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, ids map[string]string) (Outcome, error) {
+	before, err := record.Load(tx, w.Type, w.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		before, err = nil, nil
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	action := auth.Update
+	if !before.Exists() {
+		action = auth.Create
+	}
+	if _, err := auth.Allow(p, action, w.Type); err != nil {
+		return Outcome{}, err
+	}
+	if err := s.mayWrite(tx, p, before); err != nil {
+		return Outcome{}, err
+	}
+	switch {
+	case w.IfMatch != 0 && (before == nil || before.Version != w.IfMatch):
+		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read; read it again.").WithStatus(412)
+	case w.IfNoneMatchAny && before.Exists():
+		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record exists already.").WithStatus(412)
+	}
+	return s.write(tx, e, p, w, "PUT", before, issues, ids)
+}
+
+// granted names the types that the organisation which provides the service may
+// change though another one has sent the record.
+var granted = map[string]bool{"Appointment": true, "Encounter": true}
+
+func (s *Service) mayWrite(r store.Reader, p auth.Principal, before *record.Current) error {
+	if before == nil || p.Kind != auth.Client || before.Organization == p.Organization {
+		return nil
+	}
+	if granted[before.Type] {
+		may, err := r.MaySee(before.Type, before.ID, p.Organization)
+		if err != nil || may {
+			return err
+		}
+	}
+	return auth.ErrForbidden()
+}
+
+// write stores a checked document with everything that follows from it.
+func (s *Service) write(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, method string,
+	before *record.Current, issues fhir.Issues, ids map[string]string,
+) (Outcome, error) {
+	doc, err := s.resolve(tx, p, w.Doc, ids)
+	if err != nil {
+		return Outcome{}, err
+	}
+	rules, err := s.rules(tx, p, doc)
+	if err != nil {
+		return Outcome{}, err
+	}
+	warnings := append(issues, rules.warnings...)
+	if doc, err = tagged(doc, warnings); err != nil {
+		return Outcome{}, err
+	}
+	if doc, err = s.effects(tx, e, p, w.ID, before, doc, rules); err != nil {
+		return Outcome{}, err
+	}
+	if same, err := identical(before, doc); err != nil || same {
+		if err == nil {
+			err = s.audit(tx, p, "U", "update", doc.Type()+"/"+w.ID)
+		}
+		return Outcome{Resource: resourceOf(before), Unchanged: true, Issues: warnings}, err
+	}
+	after, err := s.Records.Put(tx, record.Version{
+		Doc: doc, ID: w.ID, Method: method, Before: before, By: p, Owner: owner(p, rules.provider), Provider: rules.provider,
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Resource: after.Resource, Created: !before.Exists(), Issues: warnings}
+	action, operation := "U", "update"
+	if out.Created {
+		action, operation = "C", "create"
+	}
+	return out, s.audit(tx, p, action, operation, doc.Type()+"/"+w.ID)
+}
+
+func resourceOf(c *record.Current) store.Resource {
+	if c == nil {
+		return store.Resource{}
+	}
+	return c.Resource
+}
+
+// owner is the organisation that a new record belongs to: the sender's, or the
+// provider's when the exchange itself writes.
+func owner(p auth.Principal, provider string) string {
+	if p.Organization != "" {
+		return p.Organization
+	}
+	return provider
+}
+
+func (s *Service) audit(tx store.Tx, p auth.Principal, action, operation, target string) error {
+	return audit.Write(tx, s.Clock(), p, audit.Entry{Action: action, Operation: operation, Target: target})
+}
+
+// effects lets the consultation and the slots follow a document that is about
+// to be stored, and gives the document as it is to be stored.
+func (s *Service) effects(tx store.Tx, e *consult.Effects, p auth.Principal, id string, before *record.Current, doc *fhir.Document, r rules) (*fhir.Document, error) {
+	in := consult.Received{ID: id, Before: before, Doc: doc, Provider: r.provider, Service: r.service, By: p}
+	switch doc.Type() {
+	case "Appointment":
+		if err := s.Consult.ReceiveAppointment(tx, e, in); err != nil {
+			return nil, err
+		}
+		var old *fhir.Document
+		if before != nil {
+			old = before.Doc
+		}
+		return doc, s.Booking.Move(tx, p, id, old, doc)
+	case "Encounter":
+		return s.Consult.ReceiveEncounter(tx, e, in)
+	case "Slot":
+		return s.Booking.Derive(tx, id, doc)
+	}
+	return doc, nil
+}
+
+// tagged marks a document that is stored with warnings.
+func tagged(doc *fhir.Document, issues fhir.Issues) (*fhir.Document, error) {
+	for t := range doc.All("meta.tag") {
+		if t.Get("system").Is(TagSystem) && t.Get("code").Is(TagWarning) {
+			return doc, nil
+		}
+	}
+	for _, i := range issues {
+		if i.Severity == fhir.SeverityWarning {
+			return doc.With(fhir.Append("meta.tag", json.RawMessage(`{"system":"`+TagSystem+`","code":"`+TagWarning+`"}`)))
+		}
+	}
+	return doc, nil
+}
+
+// identical tells whether the document says what is stored already.
+func identical(before *record.Current, doc *fhir.Document) (bool, error) {
+	if !before.Exists() {
+		return false, nil
+	}
+	stamped, err := doc.Stamp(before.ID, before.Version, before.Updated)
+	return err == nil && bytes.Equal(stamped.Bytes(), before.Body), err
+}
+
+// Delete removes a resource that no other record depends on.
+func (s *Service) Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
+	return s.update(ctx, func(tx store.Tx, _ *consult.Effects) (Outcome, error) {
+		return s.delete(tx, p, typ, id, ifMatch)
+	})
+}
+
+func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
+	if _, err := auth.Allow(p, auth.Delete, typ); err != nil {
+		return Outcome{}, err
+	}
+	before, err := record.Load(tx, typ, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return Outcome{}, notFound(typ, id)
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := s.mayWrite(tx, p, before); err != nil {
+		return Outcome{}, err
+	}
+	switch {
+	case !before.Exists():
+		return Outcome{Resource: before.Resource, Unchanged: true}, nil
+	case ifMatch != 0 && before.Version != ifMatch:
+		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read; read it again.").WithStatus(412)
+	}
+	if err := s.unused(tx, typ, id); err != nil {
+		return Outcome{}, err
+	}
+	res, err := s.Records.Delete(tx, before)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Resource: res}, s.audit(tx, p, "D", "delete", typ+"/"+id)
+}
+
+// unused refuses to delete what a consultation or another record needs.
+func (s *Service) unused(tx store.Tx, typ, id string) error {
+	inUse := fhir.Errorf(fhir.CodeConflict, "", "%s/%s is in use by another record and cannot be deleted.", typ, id)
+	if typ == "Appointment" {
+		if _, err := tx.Consultation(id); err == nil {
+			return fhir.Errorf(fhir.CodeConflict, "", "An Appointment for a virtual consultation is cancelled by its status, not deleted.")
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	if typ == "Encounter" {
+		if _, err := tx.ConsultationOf(id); err == nil {
+			return inUse
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	users, err := tx.ReferencedBy(typ, id, 1)
+	if err == nil && len(users) > 0 {
+		return inUse
+	}
+	return err
+}

@@ -1,0 +1,161 @@
+// Package record keeps versions of FHIR documents: it stamps them, indexes
+// them for search, lets the right organisations see them, and puts the events
+// that they cause into the outbox, all in the caller's transaction.
+//
+// It judges nothing: what may be written is decided by the packages above.
+package record
+
+import (
+	"errors"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/subscription"
+)
+
+// Keeper writes versions. Its fields are set once, before use.
+type Keeper struct {
+	Clock  func() time.Time
+	Topics *subscription.Set
+	Base   func() string // the FHIR base URL that events name
+}
+
+// Current is a resource with its document. Doc is nil after a deletion.
+type Current struct {
+	store.Resource
+	Doc *fhir.Document
+}
+
+// Exists tells whether there is a document that is not deleted.
+func (c *Current) Exists() bool { return c != nil && c.Doc != nil }
+
+// Load gives the current version; store.ErrNotFound when there never was one.
+func Load(r store.Reader, typ, id string) (*Current, error) {
+	res, err := r.Resource(typ, id)
+	if err != nil {
+		return nil, err
+	}
+	c := &Current{Resource: res}
+	if res.Deleted() {
+		return c, nil
+	}
+	c.Doc, err = fhir.Parse(res.Body)
+	return c, err
+}
+
+// Find gives the current document, or nil when there is none or it is deleted.
+func Find(r store.Reader, typ, id string) (*Current, error) {
+	c, err := Load(r, typ, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil || c.Doc == nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Version is a new version to be kept.
+type Version struct {
+	Doc      *fhir.Document
+	ID       string
+	Method   string // POST or PUT
+	Before   *Current
+	By       auth.Principal
+	Owner    string // organisation that owns a new record; an update keeps its owner
+	Provider string // organisation that provides the service; sees the record too
+}
+
+// Put writes the version and its events and gives what was stored.
+func (k *Keeper) Put(tx store.Tx, v Version) (*Current, error) {
+	res := store.Resource{Type: v.Doc.Type(), ID: v.ID, Version: 1, Updated: k.Clock(), Method: v.Method, Organization: v.Owner}
+	var before *fhir.Document
+	if v.Before != nil {
+		res.Version = v.Before.Version + 1
+		res.Organization = v.Before.Organization
+		before = v.Before.Doc
+	}
+	doc, err := v.Doc.Stamp(v.ID, res.Version, res.Updated)
+	if err != nil {
+		return nil, err
+	}
+	res.Body = doc.Bytes()
+	add, remove := search.Diff(index(before), index(doc))
+	if err := tx.PutResource(res, add, remove); err != nil {
+		return nil, err
+	}
+	if v.Provider != "" && v.Provider != res.Organization {
+		if err := tx.Grant(res.Type, res.ID, v.Provider); err != nil {
+			return nil, err
+		}
+	}
+	c := &Current{Resource: res, Doc: doc}
+	return c, k.announce(tx, v, before, c)
+}
+
+// Delete writes a deletion.
+func (k *Keeper) Delete(tx store.Tx, before *Current) (store.Resource, error) {
+	res := store.Resource{
+		Type: before.Type, ID: before.ID, Version: before.Version + 1,
+		Updated: k.Clock(), Method: "DELETE", Organization: before.Organization,
+	}
+	return res, tx.PutResource(res, nil, index(before.Doc))
+}
+
+func index(doc *fhir.Document) []store.Entry {
+	if doc == nil {
+		return nil
+	}
+	return search.Index(doc)
+}
+
+// announce puts an event into the outbox for every topic that the change meets.
+func (k *Keeper) announce(tx store.Tx, v Version, before *fhir.Document, after *Current) error {
+	change := subscription.Change{
+		Before: before, After: after.Doc, Version: after.Version, At: after.Updated,
+		Provider: v.Provider, By: v.By.Organization,
+	}
+	matches := k.Topics.Match(change)
+	if len(matches) == 0 {
+		return nil
+	}
+	included, err := included(tx, after.Doc)
+	if err != nil {
+		return err
+	}
+	change.Includes = included
+	for _, m := range matches {
+		number, err := tx.NextNumber("topic:" + m.Name)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutEvent(subscription.Render(m, change, number, k.Base())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// included gives the documents that travel with the focus of an event.
+func included(r store.Reader, doc *fhir.Document) ([]*fhir.Document, error) {
+	var docs []*fhir.Document
+	for _, path := range []string{"subject.reference", "appointment.reference", "participant.actor.reference"} {
+		for n := range doc.All(path) {
+			ref, ok := fhir.ParseReference(n.String(), "")
+			if !ok || ref.Type != "Patient" && ref.Type != "Appointment" {
+				continue
+			}
+			c, err := Find(r, ref.Type, ref.ID)
+			if err != nil {
+				return nil, err
+			}
+			if c != nil {
+				docs = append(docs, c.Doc)
+			}
+		}
+	}
+	return docs, nil
+}
