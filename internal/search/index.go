@@ -1,0 +1,235 @@
+package search
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+const (
+	maxEntries = 5000 // of one document: only a hostile one has more
+	maxValue   = 1024 // bytes of a token, reference or address; a longer one cannot be found
+	maxText    = 200  // characters of a text
+	maxWords   = 12   // words of a name by which it can be found
+)
+
+// Suffixes of the parameters that hold a further view of the same elements.
+const (
+	byIdentifier = ":identifier" // Reference.identifier, as a token
+	asWritten    = ":exact"      // a text with its case and accents
+	bySystem     = ":system"     // the systems of tokens alone
+)
+
+// Index gives the entries under which the document can be found, in order and
+// without duplicates. Absolute references below one of the bases count as
+// references to this exchange; others are kept as they are. Values that cannot
+// be read, such as a date that is none, have no entry.
+func Index(doc *fhir.Document, bases ...string) []store.Entry {
+	ix := indexer{bases: bases, entries: make([]store.Entry, 0, 48)}
+	for i := range params[doc.Type()] {
+		p := &params[doc.Type()][i]
+		add := indexers[p.Kind]
+		for _, path := range p.paths {
+			path.walk(doc.Root(), func(n fhir.Node) { add(&ix, p, n) })
+		}
+	}
+	slices.SortFunc(ix.entries, compare)
+	return slices.Compact(ix.entries)
+}
+
+// Diff gives what is in new and not in old, and the other way round. Both must
+// be in the order in which Index gives them.
+func Diff(old, new []store.Entry) (add, remove []store.Entry) {
+	for len(old) > 0 && len(new) > 0 {
+		switch c := compare(old[0], new[0]); {
+		case c == 0:
+			old, new = old[1:], new[1:]
+		case c < 0:
+			remove, old = append(remove, old[0]), old[1:]
+		default:
+			add, new = append(add, new[0]), new[1:]
+		}
+	}
+	return append(add, new...), append(remove, old...)
+}
+
+func compare(a, b store.Entry) int {
+	return cmp.Or(
+		cmp.Compare(a.Param, b.Param), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Value, b.Value),
+		cmp.Compare(a.Low, b.Low), cmp.Compare(a.High, b.High),
+	)
+}
+
+type indexer struct {
+	bases   []string
+	entries []store.Entry
+}
+
+var indexers = map[Kind]func(*indexer, *Param, fhir.Node){
+	Token:     (*indexer).token,
+	Code:      (*indexer).code,
+	Reference: (*indexer).reference,
+	String:    (*indexer).text,
+	Name:      (*indexer).words,
+	Date:      (*indexer).date,
+	Number:    (*indexer).number,
+	URI:       (*indexer).uri,
+}
+
+func (ix *indexer) add(e store.Entry) {
+	if len(ix.entries) < maxEntries && len(e.Value) <= maxValue {
+		ix.entries = append(ix.entries, e)
+	}
+}
+
+func (ix *indexer) addToken(param, code, system string) {
+	if code == "" && system == "" {
+		return
+	}
+	ix.add(store.Entry{Param: param, Kind: store.Token, Value: TokenValue(code, system)})
+	if system != "" {
+		ix.add(store.Entry{Param: param + bySystem, Kind: store.Token, Value: TokenValue("", system)})
+	}
+}
+
+func (ix *indexer) token(p *Param, n fhir.Node) { ix.tokenAs(p.Code, n) }
+
+// tokenAs goes by the shape of the value: CodeableConcept, Coding, Identifier,
+// ContactPoint, or a primitive.
+func (ix *indexer) tokenAs(param string, n fhir.Node) {
+	if n.Kind() != fhir.Object {
+		ix.addToken(param, n.String(), "")
+		return
+	}
+	if n.Get("coding").Exists() {
+		for coding := range n.Get("coding").Items() {
+			ix.addToken(param, coding.Get("code").String(), coding.Get("system").String())
+		}
+		return
+	}
+	value := n.Get("code")
+	if !value.Exists() {
+		value = n.Get("value")
+	}
+	ix.addToken(param, value.String(), n.Get("system").String())
+}
+
+func (ix *indexer) code(p *Param, n fhir.Node) { ix.addToken(p.Code, n.String(), "") }
+
+func (ix *indexer) uri(p *Param, n fhir.Node) {
+	if address := n.String(); address != "" {
+		url, version, _ := strings.Cut(address, "|")
+		ix.add(store.Entry{Param: p.Code, Kind: store.Token, Value: TokenValue(url, version)})
+	}
+}
+
+func (ix *indexer) reference(p *Param, n fhir.Node) {
+	text := n.String() // a canonical
+	if n.Kind() == fhir.Object {
+		text = n.Get("reference").String()
+	}
+	typ := n.Get("type").String()
+	if value, to := literal(text, ix.bases); value != "" {
+		if !p.leadsTo(to) {
+			return
+		}
+		ix.add(store.Entry{Param: p.Code, Kind: store.Reference, Value: value})
+	} else if typ != "" && !p.leadsTo(typ) {
+		return
+	}
+	if id := n.Get("identifier"); id.Kind() == fhir.Object {
+		ix.tokenAs(p.Code+byIdentifier, id)
+	}
+}
+
+// literal gives the value under which a reference is kept and the type that it
+// leads to: Type/id for a resource of this exchange, the whole address without
+// version for one elsewhere, "" for what is neither.
+func literal(text string, bases []string) (value, typ string) {
+	if ref, ok := fhir.ParseReference(text, ""); ok {
+		return ref.String(), ref.Type
+	}
+	if !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") {
+		return "", ""
+	}
+	for _, base := range bases {
+		if ref, ok := fhir.ParseReference(text, base); ok {
+			return ref.String(), ref.Type
+		}
+	}
+	text, _, _ = strings.Cut(text, "/_history/")
+	parts := strings.Split(text, "/")
+	return text, parts[len(parts)-2]
+}
+
+func (ix *indexer) text(p *Param, n fhir.Node) {
+	raw := shorten(n.String())
+	if folded := fold(raw); folded != "" {
+		ix.add(store.Entry{Param: p.Code, Kind: store.String, Value: folded})
+		ix.addToken(p.Code+asWritten, raw, "")
+	}
+}
+
+// words indexes a name from each of its words on: a Malaysian name is often
+// one text, and people look for any part of it.
+func (ix *indexer) words(p *Param, n fhir.Node) {
+	ix.text(p, n)
+	rest := fold(shorten(n.String()))
+	for range maxWords - 1 {
+		_, after, ok := strings.Cut(rest, " ")
+		if !ok {
+			return
+		}
+		rest = after
+		ix.add(store.Entry{Param: p.Code, Kind: store.String, Value: rest})
+	}
+}
+
+func shorten(s string) string {
+	s = strings.TrimSpace(s)
+	if utf8.RuneCountInString(s) <= maxText {
+		return s
+	}
+	return string([]rune(s)[:maxText])
+}
+
+func (ix *indexer) date(p *Param, n fhir.Node) {
+	e := store.Entry{Param: p.Code, Kind: store.Date, Low: math.MinInt64, High: math.MaxInt64}
+	start, end := n, n
+	if n.Kind() == fhir.Object {
+		start, end = n.Get("start"), n.Get("end")
+		if !start.Exists() && !end.Exists() {
+			return
+		}
+	}
+	if start.Exists() {
+		low, _, err := fhir.ParseDate(start.String())
+		if err != nil {
+			return
+		}
+		e.Low = low.UnixMicro()
+	}
+	if end.Exists() {
+		_, high, err := fhir.ParseDate(end.String())
+		if err != nil {
+			return
+		}
+		e.High = high.UnixMicro()
+	}
+	if e.Low < e.High {
+		ix.add(e)
+	}
+}
+
+// number keeps a decimal as a range of one millionth, so that numbers compare
+// as dates do.
+func (ix *indexer) number(p *Param, n fhir.Node) {
+	if v, ok := millionths(n.String()); ok {
+		ix.add(store.Entry{Param: p.Code, Kind: store.Date, Low: v, High: v + 1})
+	}
+}

@@ -1,0 +1,234 @@
+package search
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// Parse reads the parameters of a search on a resource type. base is the FHIR
+// base URL below which absolute references count as local. What Parse does not
+// know it lists in Unknown; what it knows but cannot honour (a date that is
+// none, a modifier that is not supported) is an error with code invalid or
+// not-supported.
+func Parse(typ string, values url.Values, base string) (Request, error) {
+	if !TypeNamed(typ) {
+		return Request{}, fhir.Errorf(fhir.CodeNotSupported, "", "%s is not a resource type of FHIR R4.", printable(typ)).WithStatus(404)
+	}
+	r := reader{
+		Request: Request{Query: store.Query{Type: typ, Count: DefaultCount}, Applied: url.Values{}},
+		base:    base,
+	}
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys) // so that the same request always gives the same query
+	for _, key := range keys {
+		for _, value := range values[key] {
+			if value == "" {
+				continue // FHIR: a parameter without a value is as if it were not there
+			}
+			if err := r.parameter(key, value); err != nil {
+				return Request{}, err
+			}
+		}
+	}
+	if len(r.Query.Where)+len(r.Chains) > maxClauses {
+		return Request{}, fhir.Errorf(fhir.CodeTooCostly, "", "A search may have at most %d conditions.", maxClauses).WithStatus(400)
+	}
+	return r.Request, nil
+}
+
+// reader is a Request in the making.
+type reader struct {
+	Request
+	base string
+}
+
+// results holds the parameters that shape the answer. A false return says that
+// the value is not known; it is then ignored.
+var results = map[string]func(r *reader, value string) (bool, error){
+	"_count":              (*reader).count,
+	"_offset":             (*reader).offset,
+	"_sort":               (*reader).sort,
+	"_total":              (*reader).total,
+	"_summary":            (*reader).summary,
+	"_include":            func(r *reader, v string) (bool, error) { return r.include(v, false), nil },
+	"_include:iterate":    func(r *reader, v string) (bool, error) { return r.include(v, true), nil },
+	"_revinclude":         func(r *reader, v string) (bool, error) { return r.revinclude(v, false), nil },
+	"_revinclude:iterate": func(r *reader, v string) (bool, error) { return r.revinclude(v, true), nil },
+	"_format":             transport,
+	"_pretty":             transport,
+}
+
+// transport accepts what concerns the HTTP answer alone.
+func transport(*reader, string) (bool, error) { return true, nil }
+
+func (r *reader) parameter(key, value string) error {
+	if read, ok := results[key]; ok {
+		known, err := read(r, value)
+		r.applied(known, key, value, key+"="+printable(value))
+		return err
+	}
+	known, err := r.condition(key, value)
+	r.applied(known, key, value, printable(key))
+	return err
+}
+
+func (r *reader) applied(known bool, key, value, name string) {
+	if known {
+		r.Applied.Add(key, value)
+	} else if !slices.Contains(r.Unknown, name) {
+		r.Unknown = append(r.Unknown, name)
+	}
+}
+
+func (r *reader) condition(key, value string) (known bool, err error) {
+	typ := r.Query.Type
+	if head, sub, ok := strings.Cut(key, "."); ok {
+		chain, known, err := r.chain(typ, head, sub, value)
+		if known && err == nil {
+			r.Chains = append(r.Chains, chain)
+		}
+		return known, err
+	}
+	clause, known, err := condition(typ, key, value, r.base)
+	if known && err == nil {
+		r.Query.Where = append(r.Query.Where, clause)
+	}
+	return known, err
+}
+
+// chain reads head.sub=value, where head is a reference, perhaps with :Type.
+func (r *reader) chain(typ, head, sub, value string) (c Chain, known bool, err error) {
+	code, only, _ := strings.Cut(head, ":")
+	p, ok := find(typ, code)
+	if !ok || p.Kind != Reference || strings.Contains(sub, ".") {
+		return c, false, nil
+	}
+	targets := p.Target
+	if only != "" {
+		if !TypeNamed(only) || !p.leadsTo(only) {
+			return c, true, unsupported(head, "leads to no such type")
+		}
+		targets = []string{only}
+	}
+	c.Param = code
+	for _, target := range targets {
+		clause, ok, err := condition(target, sub, value, r.base)
+		if err != nil {
+			return c, true, err
+		}
+		if ok {
+			c.Sub = append(c.Sub, store.Query{Type: target, Where: []store.Clause{clause}})
+		}
+	}
+	return c, len(c.Sub) > 0, nil
+}
+
+func (r *reader) count(value string) (bool, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return true, fhir.Errorf(fhir.CodeInvalid, "", "_count must be a whole number from 0.")
+	}
+	r.Query.Count = min(n, MaxCount)
+	if n == 0 {
+		return r.summary("count")
+	}
+	return true, nil
+}
+
+func (r *reader) offset(value string) (bool, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > MaxOffset {
+		return true, fhir.Errorf(fhir.CodeInvalid, "", "_offset must be a whole number from 0 to %d; narrow the search instead of going further.", MaxOffset)
+	}
+	r.Query.Offset = n
+	return true, nil
+}
+
+func (r *reader) total(value string) (bool, error) {
+	switch value {
+	case "accurate":
+		r.Query.Total = true
+	case "none", "estimate":
+	default:
+		return true, fhir.Errorf(fhir.CodeInvalid, "", "_total must be none, estimate or accurate.")
+	}
+	return true, nil
+}
+
+func (r *reader) summary(value string) (bool, error) {
+	switch value {
+	case "count":
+		r.Query.Count, r.Query.Total = 0, true
+		return true, nil
+	case "false":
+		return true, nil
+	}
+	return false, nil // whole resources are a correct, longer answer
+}
+
+func (r *reader) sort(value string) (bool, error) {
+	known := true
+	for name := range strings.SplitSeq(value, ",") {
+		code, descending := strings.CutPrefix(name, "-")
+		p, ok := find(r.Query.Type, code)
+		switch {
+		case code == "_id" || code == "_lastUpdated":
+		case !ok:
+			known = false
+			continue
+		case p.Kind == String || p.Kind == Name:
+			code += asWritten // one entry for each text, where Name has one for each word
+		}
+		r.Query.Sort = append(r.Query.Sort, store.Sort{Param: code, Descending: descending})
+	}
+	return known, nil
+}
+
+// include reads Type:param or Type:param:Target.
+func (r *reader) include(value string, iterate bool) bool {
+	found := references(value, iterate)
+	for _, inc := range found {
+		if inc.Type != r.Query.Type && !iterate {
+			return false // matches of this search never are of that type
+		}
+	}
+	r.Includes = append(r.Includes, found...)
+	return len(found) > 0
+}
+
+func (r *reader) revinclude(value string, iterate bool) bool {
+	var found []Include
+	for _, inc := range references(value, iterate) {
+		p, _ := find(inc.Type, inc.Param)
+		if (p.leadsTo(r.Query.Type) || iterate) && (inc.Target == "" || inc.Target == r.Query.Type || iterate) {
+			found = append(found, inc)
+		}
+	}
+	r.RevIncludes = append(r.RevIncludes, found...)
+	return len(found) > 0
+}
+
+func references(value string, iterate bool) (found []Include) {
+	parts := strings.Split(value, ":")
+	if len(parts) < 2 || len(parts) > 3 {
+		return nil
+	}
+	target := ""
+	if len(parts) == 3 {
+		target = parts[2]
+	}
+	for _, p := range params[parts[0]] {
+		if p.Kind == Reference && (parts[1] == "*" || parts[1] == p.Code) && (target == "" || p.leadsTo(target)) {
+			found = append(found, Include{Type: parts[0], Param: p.Code, Target: target, Iterate: iterate})
+		}
+	}
+	return found
+}

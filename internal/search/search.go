@@ -1,0 +1,117 @@
+// Package search knows under which values a FHIR resource can be found, and
+// what a search request asks for.
+//
+// The search parameters are one table: for each resource type the code, what
+// kind of value it compares, and where in the document the values stand. Index
+// reads a document with that table; Parse reads a request with the same one,
+// so what is indexed can be asked for and the other way round.
+//
+// The package is pure: it neither reads nor writes the database. It knows no
+// composite and no quantity parameters, no _has, and chains of one step only.
+package search
+
+import (
+	"net/url"
+	"slices"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// Page sizes of a search and bounds of what one request may ask.
+const (
+	DefaultCount = 20
+	MaxCount     = 200
+	MaxOffset    = 100_000
+	maxClauses   = 50  // parameters of one request
+	maxAny       = 200 // comma-separated alternatives of one parameter
+)
+
+// Request is a search as it was understood.
+type Request struct {
+	Query       store.Query // Organization is left to the caller
+	Chains      []Chain     // further conditions, to be resolved by the caller
+	Includes    []Include
+	RevIncludes []Include
+	Unknown     []string   // parameters that were ignored, such as "colour" or "_include=Slot:colour"
+	Applied     url.Values // the parameters that were not ignored
+}
+
+// Chain is a condition on a referenced resource, such as subject.identifier=x:
+// the reference Param must lead to a match of any query of Sub.
+type Chain struct {
+	Param string
+	Sub   []store.Query // one for each type that the reference may lead to
+}
+
+// Include asks for the resources that matches refer to (_include: Type is the
+// type of the match) or that refer to matches (_revinclude: Type is theirs).
+type Include struct {
+	Type    string // that holds the reference
+	Param   string
+	Target  string // type at the other end, "" for any
+	Iterate bool   // also from what has been included
+}
+
+// Kind is what a search parameter compares.
+type Kind uint8
+
+// Kinds of search parameters.
+const (
+	Token     Kind = iota + 1 // Coding, CodeableConcept, Identifier, ContactPoint
+	Code                      // a code or boolean whose system goes without saying
+	Reference                 // a reference to another resource
+	String                    // text, found by how it begins
+	Name                      // text of several words, found by how any of them begins
+	Date                      // date, dateTime, instant, Period
+	Number                    // a decimal
+	URI                       // an address or canonical, compared as a whole
+)
+
+// fhirType gives the search parameter type of the FHIR specification.
+var fhirType = map[Kind]string{
+	Token: "token", Code: "token", Reference: "reference", String: "string",
+	Name: "string", Date: "date", Number: "number", URI: "uri",
+}
+
+// Param is a search parameter of a resource type.
+type Param struct {
+	Code   string
+	Kind   Kind
+	Target []string // types that a reference may lead to; empty for any
+	paths  []path
+}
+
+// Type gives the parameter's type in the words of FHIR: token, reference,
+// string, date, number or uri.
+func (p Param) Type() string { return fhirType[p.Kind] }
+
+// leadsTo tells whether the reference may lead to the type.
+func (p Param) leadsTo(typ string) bool {
+	return len(p.Target) == 0 || slices.Contains(p.Target, typ)
+}
+
+// TypeNamed tells whether name is a resource type of FHIR R4.
+func TypeNamed(name string) bool { return params[name] != nil }
+
+// Types gives the resource types of FHIR R4 in alphabetical order.
+func Types() []string { return slices.Clone(resourceTypes) }
+
+// Params gives the search parameters of a resource type by code, without _id
+// and _lastUpdated, which every type has.
+func Params(typ string) []Param { return slices.Clone(params[typ]) }
+
+func find(typ, code string) (Param, bool) {
+	i, ok := slices.BinarySearchFunc(params[typ], code, func(p Param, code string) int {
+		switch {
+		case p.Code < code:
+			return -1
+		case p.Code > code:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return Param{}, false
+	}
+	return params[typ][i], true
+}
