@@ -51,6 +51,9 @@ type Publisher struct {
 // Open makes a Publisher. It opens no connection: brokers that are away show
 // when publishing, or with Ping.
 func Open(o Options) (*Publisher, error) {
+	if len(o.Brokers) == 0 {
+		return nil, errors.New("kafka: no broker is named")
+	}
 	if o.Partitions == 0 {
 		o.Partitions = 3
 	}
@@ -71,6 +74,9 @@ func Open(o Options) (*Publisher, error) {
 		// A call must end when its context does. Otherwise an exchange could not
 		// stop while its broker is away; events may then arrive twice.
 		kgo.AllowIdempotentProduceCancellation(),
+		// A record waits for fresh metadata after a failure; the default of five
+		// seconds would be the least delay after any broker's restart.
+		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
 	}
 	if o.TLS != nil {
