@@ -11,9 +11,15 @@ import (
 )
 
 // Secure sets the security headers of a page. frames are the origins that the
-// page may embed (the video system), beside its own.
+// page may embed (the video system), beside its own; they may use camera and
+// microphone too.
 func Secure(next http.Handler, frames ...string) http.Handler {
-	frameSrc := strings.Join(append([]string{"'self'"}, frames...), " ")
+	frameSrc, media := "'self'", "self"
+	for _, f := range frames {
+		frameSrc += " " + f
+		media += ` "` + f + `"`
+	}
+	permissions := strings.ReplaceAll("camera=(X), microphone=(X), display-capture=(X), geolocation=()", "X", media)
 	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob: mediastream:; " +
 		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'; frame-src " + frameSrc
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -21,7 +27,7 @@ func Secure(next http.Handler, frames ...string) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), geolocation=()")
+		h.Set("Permissions-Policy", permissions)
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
