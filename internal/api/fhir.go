@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"crypto/cipher"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
+	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// Root is the path below which the FHIR interface answers.
+const Root = "/baseR4"
+
+// Exchange is what the FHIR interface needs; exchange.Service is one. Its
+// errors are fhir.Error or fhir.Issues.
+type Exchange interface {
+	Read(ctx context.Context, p auth.Principal, typ, id string) (store.Resource, error)
+	VRead(ctx context.Context, p auth.Principal, typ, id string, version int64) (store.Resource, error)
+	Put(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
+	Create(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
+	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (exchange.Outcome, error)
+	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
+	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
+	History(ctx context.Context, p auth.Principal, q store.HistoryQuery) (store.Page, error)
+}
+
+// FHIROptions is what NewFHIR needs.
+type FHIROptions struct {
+	Exchange Exchange
+	Base     func() string    // the public FHIR base URL, such as https://host/baseR4
+	Clock    func() time.Time // nil: time.Now
+	Version  string           // of the program, for the CapabilityStatement
+	// PageKey seals the links between pages of a result: 32 bytes, the same
+	// on every node. When it is empty, a random key is made and links do not
+	// outlive the process.
+	PageKey []byte
+}
+
+// FHIR is the FHIR R4 interface: a handler for everything below Root. The
+// principal of a request is taken from its context.
+type FHIR struct {
+	exchange Exchange
+	base     func() string
+	clock    func() time.Time
+	version  string
+	pages    cipher.AEAD
+	mux      *http.ServeMux
+
+	capability struct { // the statement, made once for each base
+		sync.Mutex
+		base, tag string
+		body      []byte
+	}
+	routes  []fhirRoute
+	started time.Time
+}
+
+// NewFHIR gives the handler. The error says that the key is not 32 bytes.
+func NewFHIR(o FHIROptions) (*FHIR, error) {
+	f := &FHIR{exchange: o.Exchange, base: o.Base, clock: o.Clock, version: o.Version, mux: http.NewServeMux(), routes: routes}
+	if f.clock == nil {
+		f.clock = time.Now
+	}
+	f.started = f.clock()
+	var err error
+	if f.pages, err = pageCipher(o.PageKey); err != nil {
+		return nil, err
+	}
+	for _, r := range routes {
+		f.mux.Handle(Root+r.pattern, f.route(r))
+	}
+	return f, nil
+}
+
+// Register puts the interface on a mux.
+func (f *FHIR) Register(mux *http.ServeMux) {
+	mux.Handle(Root, f)
+	mux.Handle(Root+"/", f)
+}
+
+// ServeHTTP answers a request below Root.
+func (f *FHIR) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
+
+// fhirRoute is one address of the interface with what can be done there. The
+// CapabilityStatement is made from the same table.
+type fhirRoute struct {
+	pattern string
+	methods []fhirMethod
+}
+
+type fhirMethod struct {
+	name        string
+	interaction string // in the words of the CapabilityStatement
+	action      auth.Action
+	serve       func(*FHIR, http.ResponseWriter, *http.Request) error
+}
+
+var routes = []fhirRoute{
+	{"", systemMethods},
+	{"/{$}", systemMethods},
+	{"/metadata", []fhirMethod{{"GET", "capabilities", "", (*FHIR).metadata}}},
+	{"/{type}", []fhirMethod{
+		{"GET", "search-type", auth.Search, (*FHIR).search},
+		{"POST", "create", auth.Create, (*FHIR).create},
+	}},
+	{"/{type}/_search", []fhirMethod{{"POST", "search-type", auth.Search, (*FHIR).searchForm}}},
+	{"/{type}/_history", []fhirMethod{{"GET", "history-type", auth.Read, (*FHIR).history}}},
+	{"/{type}/{id}", []fhirMethod{
+		{"GET", "read", auth.Read, (*FHIR).read},
+		{"PUT", "update", auth.Update, (*FHIR).update},
+		{"DELETE", "delete", auth.Delete, (*FHIR).delete},
+	}},
+	{"/{type}/{id}/_history", []fhirMethod{{"GET", "history-instance", auth.Read, (*FHIR).history}}},
+	{"/{type}/{id}/_history/{version}", []fhirMethod{{"GET", "vread", auth.Read, (*FHIR).vread}}},
+	{"/", nil},
+}
+
+// systemMethods take Bundles. The guide has source systems PUT them too.
+var systemMethods = []fhirMethod{
+	{"POST", "transaction", "", (*FHIR).transaction},
+	{"PUT", "transaction", "", (*FHIR).transaction},
+}
+
+func (f *FHIR) route(rt fhirRoute) http.Handler {
+	return handlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if len(rt.methods) == 0 {
+			return fhir.Errorf(fhir.CodeNotFound, "", "Nothing of the FHIR interface stands at this address.")
+		}
+		m, err := rt.method(w, r)
+		if err != nil {
+			return err
+		}
+		if typ := r.PathValue("type"); typ != "" && !search.TypeNamed(typ) {
+			return fhir.Errorf(fhir.CodeNotSupported, "", "The address names no resource type of FHIR R4.").WithStatus(http.StatusNotFound)
+		}
+		if id := r.PathValue("id"); id != "" && !fhir.ValidID(id) {
+			return fhir.Errorf(fhir.CodeInvalid, "", "The id in the address must be 1 to 64 letters, digits, '-' or '.'.")
+		}
+		if m.interaction != "capabilities" && auth.FromContext(r.Context()).Kind == "" {
+			return fhir.Errorf(fhir.CodeLogin, "", "This needs an access token.")
+		}
+		if err := negotiate(w, r); err != nil {
+			return err
+		}
+		return m.serve(f, w, r)
+	})
+}
+
+// method picks what to do; HEAD is GET whose body net/http leaves out.
+func (rt fhirRoute) method(w http.ResponseWriter, r *http.Request) (fhirMethod, error) {
+	name := r.Method
+	if name == http.MethodHead {
+		name = http.MethodGet
+	}
+	if i := slices.IndexFunc(rt.methods, func(m fhirMethod) bool { return m.name == name }); i >= 0 {
+		return rt.methods[i], nil
+	}
+	var allow []string
+	for _, m := range rt.methods {
+		if allow = append(allow, m.name); m.name == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	return fhirMethod{}, fhir.Errorf(fhir.CodeNotSupported, "", "%s is not possible here; possible are %s.",
+		printableMethod(r.Method), strings.Join(allow, ", ")).WithStatus(http.StatusMethodNotAllowed)
+}
+
+func printableMethod(m string) string {
+	if len(m) > 16 {
+		return "This method"
+	}
+	return m
+}
+
+// baseURL gives the base without a slash at its end.
+func (f *FHIR) baseURL() string { return strings.TrimSuffix(f.base(), "/") }

@@ -1,0 +1,278 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+const testBase = "https://hie.example/baseR4"
+
+// withoutExchange is an interface for what must be answered before any record
+// is looked at: reaching for one would panic.
+func withoutExchange(t testing.TB) *FHIR {
+	t.Helper()
+	f, err := NewFHIR(FHIROptions{Base: func() string { return testBase }, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestNegotiate(t *testing.T) {
+	tests := []struct{ format, accept, want string }{
+		{"", "", mediaFHIR},
+		{"", "*/*", mediaFHIR},
+		{"", "application/json", mediaJSON},
+		{"", "application/fhir+json;fhirVersion=4.0", mediaFHIR},
+		{"", "application/fhir+json;fhirVersion=5.0", ""},
+		{"", "application/fhir+xml", ""},
+		{"", "application/fhir+xml, application/json;q=0.5", mediaJSON},
+		{"", "application/json;q=0.3, application/fhir+json;q=0.9", mediaFHIR},
+		{"", "application/fhir+json;q=0", ""},
+		{"", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", mediaFHIR},
+		{"", "nonsense", ""},
+		{"json", "application/fhir+xml", mediaFHIR},
+		{"application/fhir json", "", mediaFHIR},
+		{"application/json", "", mediaJSON},
+		{"xml", "application/json", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.format+" "+tt.accept, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/baseR4/metadata?_format="+url.QueryEscape(tt.format), nil)
+			if tt.accept != "" {
+				r.Header.Set("Accept", tt.accept)
+			}
+			w := httptest.NewRecorder()
+			withoutExchange(t).ServeHTTP(w, r)
+			want, status := tt.want+";charset=utf-8", http.StatusOK
+			if tt.want == "" {
+				want, status = "", http.StatusNotAcceptable
+			}
+			got := w.Header().Get("Content-Type")
+			if w.Code != status || want != "" && got != want {
+				t.Errorf("%d %q, want %d %q", w.Code, got, status, want)
+			}
+		})
+	}
+}
+
+// Requests that are refused before any record is looked at.
+func TestRefused(t *testing.T) {
+	long := `{"resourceType":"Patient","text":"` + strings.Repeat("x", maxBody) + `"}`
+	tests := []struct {
+		name, method, url, body string
+		header                  map[string]string
+		anonymous               bool
+		status                  int
+		contains                string
+		allow                   string
+	}{
+		{name: "no token", method: "GET", url: "/Patient/1", anonymous: true, status: 401, contains: `"login"`},
+		{name: "no token on a bad search", method: "GET", url: "/Slot?start=soon", anonymous: true, status: 401, contains: `"login"`},
+		{name: "unknown type", method: "GET", url: "/Colour/1", status: 404, contains: "resource type"},
+		{name: "unknown address", method: "GET", url: "/Patient/1/2/3", status: 404, contains: `"not-found"`},
+		{name: "bad id", method: "GET", url: "/Patient/a_b", status: 400, contains: "64 letters"},
+		{name: "bad version", method: "GET", url: "/Patient/1/_history/x", status: 404, contains: `"not-found"`},
+		{name: "patch", method: "PATCH", url: "/Patient/1", status: 405, contains: "PATCH", allow: "GET, HEAD, PUT, DELETE"},
+		{name: "delete of a type", method: "DELETE", url: "/Patient", status: 405, allow: "GET, HEAD, POST"},
+		{name: "get of the base", method: "GET", url: "", status: 405, allow: "POST, PUT"},
+		{name: "write of the statement", method: "PUT", url: "/metadata", status: 405, allow: "GET, HEAD"},
+		{name: "xml body", method: "PUT", url: "/Patient/1", body: "<Patient/>", header: map[string]string{"Content-Type": "application/fhir+xml"}, status: 415, contains: mediaFHIR},
+		{name: "form body", method: "POST", url: "/Patient", body: "{}", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, status: 415},
+		{name: "other charset", method: "POST", url: "/Patient", body: "{}", header: map[string]string{"Content-Type": "application/json; charset=latin1"}, status: 415},
+		{name: "compressed", method: "POST", url: "/Patient", body: "{}", header: map[string]string{"Content-Encoding": "gzip"}, status: 415},
+		{name: "json search form", method: "POST", url: "/Patient/_search", body: "{}", header: map[string]string{"Content-Type": "application/json"}, status: 415},
+		{name: "too long", method: "PUT", url: "/Patient/1", body: long, status: 413, contains: `"too-long"`},
+		{name: "too long a form", method: "POST", url: "/Patient/_search", body: long, header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, status: 413},
+		{name: "no json", method: "PUT", url: "/Patient/1", body: "{", status: 400, contains: `"structure"`},
+		{name: "other type in the body", method: "PUT", url: "/Patient/1", body: `{"resourceType":"Person","id":"1"}`, status: 400, contains: "Patient"},
+		{name: "other type created", method: "POST", url: "/Patient", body: `{"resourceType":"Person"}`, status: 400},
+		{name: "other id in the body", method: "PUT", url: "/Patient/1", body: `{"resourceType":"Patient","id":"2"}`, status: 400, contains: "Patient.id"},
+		{name: "no id in the body", method: "PUT", url: "/Patient/1", body: `{"resourceType":"Patient"}`, status: 400, contains: "Patient.id"},
+		{name: "if-match of no version", method: "PUT", url: "/Patient/1", body: `{}`, header: map[string]string{"If-Match": "yesterday"}, status: 412},
+		{name: "if-match on delete", method: "DELETE", url: "/Patient/1", header: map[string]string{"If-Match": `W/"0"`}, status: 412},
+		{name: "empty if-none-exist", method: "POST", url: "/Patient", body: `{"resourceType":"Patient"}`, header: map[string]string{"If-None-Exist": "?"}, status: 400},
+		{name: "no bundle", method: "POST", url: "", body: `{"resourceType":"Patient"}`, status: 400, contains: "Bundle"},
+		{name: "other bundle", method: "PUT", url: "/", body: `{"resourceType":"Bundle","type":"collection"}`, status: 400, contains: "batch"},
+		{name: "bad search value", method: "GET", url: "/Slot?start=soon", status: 400, contains: "must be a date"},
+		{name: "bad escape", method: "GET", url: "/Slot?start=%zz", status: 400},
+		{name: "strict search", method: "GET", url: "/Slot?colour=red", header: map[string]string{"Prefer": "handling=strict"}, status: 400, contains: "colour"},
+		{name: "forged page", method: "GET", url: "/Slot?_page=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", status: 400, contains: "page link"},
+		{name: "bad since", method: "GET", url: "/Slot/_history?_since=soon", status: 400, contains: "_since"},
+		{name: "bad count", method: "GET", url: "/Slot/1/_history?_count=-1", status: 400, contains: "_count"},
+	}
+	f := withoutExchange(t)
+	mux := http.NewServeMux()
+	f.Register(mux)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest(tt.method, Root+tt.url, strings.NewReader(tt.body))
+			for k, v := range tt.header {
+				r.Header.Set(k, v)
+			}
+			if !tt.anonymous {
+				r = r.WithContext(auth.WithPrincipal(r.Context(), auth.Exchange))
+			}
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, r)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.contains) {
+				t.Errorf("%d %s, want %d with %s", w.Code, w.Body, tt.status, tt.contains)
+			}
+			if !strings.Contains(w.Body.String(), `"OperationOutcome"`) {
+				t.Errorf("no OperationOutcome: %s", w.Body)
+			}
+			if got := w.Header().Get("Allow"); got != tt.allow {
+				t.Errorf("Allow: %q, want %q", got, tt.allow)
+			}
+		})
+	}
+}
+
+func TestPageLinks(t *testing.T) {
+	f := withoutExchange(t)
+	values := url.Values{"identifier": {"http://s|950728106051"}, "_count": {"20"}}
+	link := f.pageLink("Patient", values, 40)
+	if strings.Contains(link, "950728106051") || !strings.HasPrefix(link, testBase+"/Patient?_page=") {
+		t.Fatalf("link %s", link)
+	}
+	parsed, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.openPage("Patient", parsed.Query())
+	if err != nil || got.Get("identifier") != "http://s|950728106051" || got.Get("_offset") != "40" || values.Has("_offset") {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := f.openPage("Encounter", parsed.Query()); err == nil {
+		t.Error("a link of one type opens on another")
+	}
+	if _, err := withoutExchange(t).openPage("Patient", parsed.Query()); err == nil {
+		t.Error("a link opens with another key")
+	}
+	if _, err := NewFHIR(FHIROptions{PageKey: []byte("short")}); err == nil {
+		t.Error("a short key is taken")
+	}
+	links := f.pageLinks("Patient", "self", values, 10, 20, true)
+	if len(links) != 3 || links[1].relation != "previous" || links[2].relation != "next" {
+		t.Errorf("%+v", links)
+	}
+	if links := f.pageLinks("Patient", "self", values, 0, 20, false); len(links) != 1 {
+		t.Errorf("%+v", links)
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	res := store.Resource{Version: 3, Updated: time.Date(2026, 11, 23, 1, 0, 0, 5e8, time.UTC)}
+	tests := []struct {
+		header, value string
+		want          bool
+	}{
+		{"If-None-Match", `W/"3"`, true},
+		{"If-None-Match", `"3"`, true},
+		{"If-None-Match", `W/"1", W/"3"`, true},
+		{"If-None-Match", "*", true},
+		{"If-None-Match", `W/"2"`, false},
+		{"If-Modified-Since", "Mon, 23 Nov 2026 01:00:00 GMT", true},
+		{"If-Modified-Since", "Mon, 23 Nov 2026 00:59:59 GMT", false},
+		{"If-Modified-Since", "never", false},
+		{"Accept", "*/*", false},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set(tt.header, tt.value)
+		if got := unchanged(r, res); got != tt.want {
+			t.Errorf("%s: %s gives %v", tt.header, tt.value, got)
+		}
+	}
+}
+
+func TestPrefer(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Add("Prefer", `return="minimal"; handling=strict`)
+	r.Header.Add("Prefer", "respond-async")
+	got := prefer(r)
+	if got["return"] != "minimal" || got["handling"] != "strict" || len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestBundleKeepsBytes(t *testing.T) {
+	raw := []byte("{ \"resourceType\":\"Basic\",\n\t\"extension\":[{\"valueDecimal\":1.00}] }")
+	var out bytes.Buffer
+	b := newBundle(&out, "searchset", "2026-11-23T09:00:00.000+08:00", 1, []link{{"self", `https://x/?a="<&>`}})
+	b.add(entry{fullURL: "https://x/Basic/1", resource: raw, search: modeMatch})
+	b.add(entry{})
+	b.end()
+	if !json.Valid(out.Bytes()) || !bytes.Contains(out.Bytes(), raw) {
+		t.Errorf("%s", out.Bytes())
+	}
+	out.Reset()
+	b = newBundle(&out, "history", "2026-11-23T09:00:00.000+08:00", -1, nil)
+	b.end()
+	if want := `{"resourceType":"Bundle","meta":{"lastUpdated":"2026-11-23T09:00:00.000+08:00"},"type":"history"}`; out.String() != want {
+		t.Errorf("%s, want %s", out.String(), want)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	f := withoutExchange(t)
+	get := func(tag string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", Root+"/metadata", nil)
+		r.Header.Set("If-None-Match", tag)
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, r)
+		return w
+	}
+	w := get("")
+	var got capabilityStatement
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 {
+		t.Fatalf("%d %v", w.Code, err)
+	}
+	if got.FHIRVersion != "4.0.1" || got.Kind != "instance" || got.Implementation.URL != testBase || got.Software.Version != "test" {
+		t.Errorf("%+v", got)
+	}
+	rest := got.Rest[0]
+	if uri := rest.Security.Extension[0].Extension[0].ValueURI; uri != "https://hie.example/auth/token" {
+		t.Errorf("token endpoint %s", uri)
+	}
+	if len(rest.Resource) != len(search.Types()) || len(rest.Interaction) != 2 {
+		t.Errorf("%d types, system %v", len(rest.Resource), rest.Interaction)
+	}
+	for _, c := range rest.Resource {
+		var words []string
+		for _, i := range c.Interaction {
+			words = append(words, i.Code)
+		}
+		all := strings.Join(words, " ")
+		switch c.Type {
+		case "Encounter":
+			if all != "search-type create history-type read update delete history-instance vread" {
+				t.Errorf("Encounter: %s", all)
+			}
+			if !strings.Contains(strings.Join(c.SearchInclude, " "), "Encounter:appointment") || !c.UpdateCreate {
+				t.Errorf("Encounter: %+v", c)
+			}
+		case "AuditEvent", "CodeSystem":
+			if strings.Contains(all, "update") || strings.Contains(all, "create") || c.UpdateCreate {
+				t.Errorf("%s: %s", c.Type, all)
+			}
+		case "Schedule":
+			if got := strings.Join(c.SearchRevInclude, " "); got != "Slot:schedule" {
+				t.Errorf("Schedule: %s", got)
+			}
+		}
+	}
+	if w := get(w.Header().Get("ETag")); w.Code != http.StatusNotModified {
+		t.Errorf("%d with the tag", w.Code)
+	}
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// history answers GET [base]/Type/id/_history and GET [base]/Type/_history,
+// newest first.
+func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
+	q := store.HistoryQuery{Type: r.PathValue("type"), ID: r.PathValue("id"), Count: search.DefaultCount}
+	place := q.Type + "/_history"
+	if q.ID != "" {
+		place = q.Type + "/" + q.ID + "/_history"
+	}
+	given, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fhir.Errorf(fhir.CodeInvalid, "", "The parameters cannot be read; check the percent signs.")
+	}
+	values, err := f.openPage(place, given)
+	if err != nil {
+		return err
+	}
+	if err := readHistory(&q, values); err != nil {
+		return err
+	}
+	page, err := f.exchange.History(r.Context(), auth.FromContext(r.Context()), q)
+	if err != nil {
+		return err
+	}
+	self := f.baseURL() + "/" + place
+	if len(given) > 0 {
+		self += "?" + given.Encode()
+	}
+	more := page.More && q.Offset+q.Count <= search.MaxOffset
+	w.WriteHeader(http.StatusOK)
+	b := newBundle(w, "history", fhir.FormatInstant(f.clock()), page.Total, f.pageLinks(place, self, values, q.Offset, q.Count, more))
+	for _, res := range page.Resources {
+		b.add(f.pastEntry(res))
+	}
+	b.end()
+	return nil
+}
+
+func readHistory(q *store.HistoryQuery, values url.Values) error {
+	number := func(name string, to *int, limit int) error {
+		text := values.Get(name)
+		if text == "" {
+			return nil
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return fhir.Errorf(fhir.CodeInvalid, "", "%s must be a whole number from 0.", name)
+		}
+		*to = min(n, limit)
+		return nil
+	}
+	if err := number("_count", &q.Count, search.MaxCount); err != nil {
+		return err
+	}
+	if err := number("_offset", &q.Offset, search.MaxOffset); err != nil {
+		return err
+	}
+	if since := values.Get("_since"); since != "" {
+		from, _, err := fhir.ParseDate(since)
+		if err != nil {
+			return fhir.Errorf(fhir.CodeInvalid, "", "_since must be a time such as 2026-11-23T09:00:00+08:00.")
+		}
+		q.Since = from
+	}
+	return nil
+}
+
+// pastEntry gives one version with what made it.
+func (f *FHIR) pastEntry(res store.Resource) entry {
+	req := request{Method: res.Method, URL: res.Type + "/" + res.ID}
+	status := "200 OK"
+	switch {
+	case res.Deleted():
+		status = "204 No Content"
+	case res.Method == http.MethodPost:
+		req.URL = res.Type
+		status = "201 Created"
+	case res.Version == 1:
+		status = "201 Created"
+	}
+	return entry{
+		fullURL: f.fullURL(res), resource: res.Body,
+		request: fhir.Marshal(req), response: fhir.Marshal(responseTo(status, res)),
+	}
+}

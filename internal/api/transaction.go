@@ -1,0 +1,165 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
+)
+
+const maxBatch = 500 // entries of one batch
+
+// transaction answers a Bundle sent to the base: a transaction is done whole
+// or not at all, the entries of a batch each alone.
+func (f *FHIR) transaction(w http.ResponseWriter, r *http.Request) error {
+	doc, err := readDocument(w, r)
+	if err != nil {
+		return err
+	}
+	if doc.Type() != "Bundle" {
+		return fhir.Errorf(fhir.CodeInvalid, "resourceType", "A Bundle is expected here; send other resources to their own address.")
+	}
+	switch typ := doc.Get("type"); {
+	case typ.Is("transaction"):
+		return f.together(w, r, doc)
+	case typ.Is("batch"):
+		return f.oneByOne(w, r, doc)
+	}
+	return fhir.Errorf(fhir.CodeInvalid, "Bundle.type", "The Bundle must be of type transaction or batch.")
+}
+
+func (f *FHIR) together(w http.ResponseWriter, r *http.Request, doc *fhir.Document) error {
+	done, err := f.exchange.Transaction(r.Context(), auth.FromContext(r.Context()), doc)
+	if err != nil {
+		return err
+	}
+	methods := make([]string, 0, len(done.Entries))
+	for n := range doc.All("entry") {
+		methods = append(methods, n.First("request.method").String())
+	}
+	whole := prefer(r)["return"] == "representation"
+	w.WriteHeader(http.StatusOK)
+	b := newBundle(w, "transaction-response", fhir.FormatInstant(f.clock()), -1, []link{{"self", f.baseURL()}})
+	for i, out := range done.Entries {
+		b.add(f.doneEntry(out, whole || i < len(methods) && methods[i] == http.MethodGet))
+	}
+	b.end()
+	return nil
+}
+
+func (f *FHIR) doneEntry(out exchange.Outcome, whole bool) entry {
+	res := out.Resource
+	if res.ID == "" || res.Deleted() {
+		return entry{response: fhir.Marshal(response{Status: "204 No Content"})}
+	}
+	status := "200 OK"
+	if out.Created {
+		status = "201 Created"
+	}
+	answer := responseTo(status, res)
+	answer.Location = versionPath(res)
+	if len(out.Issues) > 0 {
+		answer.Outcome = json.RawMessage(fhir.Outcome(out.Issues, ""))
+	}
+	e := entry{fullURL: f.fullURL(res), response: fhir.Marshal(answer)}
+	if whole {
+		e.resource = res.Body
+	}
+	return e
+}
+
+// oneByOne sends each entry through the interface as a request of its own.
+func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Document) error {
+	if n := doc.Get("entry"); n.Exists() && doc.Root().Get("entry").Len() > maxBatch {
+		return fhir.Errorf(fhir.CodeTooCostly, "Bundle.entry", "A batch has at most %d entries.", maxBatch)
+	}
+	w.WriteHeader(http.StatusOK)
+	b := newBundle(w, "batch-response", fhir.FormatInstant(f.clock()), -1, []link{{"self", f.baseURL()}})
+	for n := range doc.All("entry") {
+		answer := &recorder{header: make(http.Header), status: http.StatusOK}
+		if sub, err := f.batchRequest(r, n); err != nil {
+			answer.status = fhir.Status(err)
+			answer.body.Write(fhir.Outcome(err, ""))
+		} else {
+			f.ServeHTTP(answer, sub)
+		}
+		b.add(answer.entry())
+	}
+	b.end()
+	return nil
+}
+
+// batchHeaders says which members of an entry's request are headers.
+var batchHeaders = map[string]string{
+	"ifMatch": "If-Match", "ifNoneMatch": "If-None-Match", "ifNoneExist": "If-None-Exist", "ifModifiedSince": "If-Modified-Since",
+}
+
+func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error) {
+	method := n.First("request.method").String()
+	target := strings.Trim(strings.TrimPrefix(n.First("request.url").String(), f.baseURL()), "/")
+	if target == "" {
+		target = n.First("resource.resourceType").String()
+	}
+	if target == "" || method == "" {
+		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry needs a request with method and url.")
+	}
+	sub, err := http.NewRequestWithContext(r.Context(), method, Root+"/"+target, bytes.NewReader(n.Get("resource").Raw()))
+	if err != nil {
+		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry's request cannot be read.")
+	}
+	sub.Header.Set("Content-Type", mediaFHIR)
+	sub.Header["Prefer"] = r.Header["Prefer"]
+	if len(sub.Header["Prefer"]) == 0 {
+		sub.Header.Set("Prefer", "return=minimal")
+	}
+	for member, header := range batchHeaders {
+		if value := n.First("request." + member).String(); value != "" {
+			sub.Header.Set(header, value)
+		}
+	}
+	return sub, nil
+}
+
+// recorder keeps the answer to one entry of a batch.
+type recorder struct {
+	header http.Header
+	status int
+	wrote  bool
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (rec *recorder) Header() http.Header { return rec.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (rec *recorder) WriteHeader(status int) {
+	if !rec.wrote {
+		rec.status, rec.wrote = status, true
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (rec *recorder) Write(p []byte) (int, error) {
+	rec.wrote = true
+	return rec.body.Write(p)
+}
+
+func (rec *recorder) entry() entry {
+	answer := response{
+		Status: strings.TrimSpace(strconv.Itoa(rec.status) + " " + http.StatusText(rec.status)),
+		ETag:   rec.header.Get("ETag"), Location: rec.header.Get("Location"),
+	}
+	if at, err := http.ParseTime(rec.header.Get("Last-Modified")); err == nil {
+		answer.LastModified = fhir.FormatInstant(at)
+	}
+	if rec.status >= http.StatusBadRequest {
+		answer.Outcome = json.RawMessage(rec.body.Bytes())
+		return entry{response: fhir.Marshal(answer)}
+	}
+	return entry{resource: rec.body.Bytes(), response: fhir.Marshal(answer)}
+}
