@@ -23,8 +23,7 @@ type negotiator struct {
 	offer   int  // of the offer, across media connections
 	open    bool // an offer waits for its answer
 	pending bool // something changed meanwhile
-	subs    map[*stream]*webrtc.RTPTransceiver
-	free    map[webrtc.RTPCodecType][]*webrtc.RTPTransceiver
+	subs    map[*stream]*webrtc.RTPSender
 	expired *time.Timer
 	tasks   sync.WaitGroup // readers of reports
 }
@@ -79,8 +78,7 @@ func (n *negotiator) connect() bool {
 	}
 	n.pc, n.open, n.pending = pc, false, false
 	n.number++
-	n.subs = map[*stream]*webrtc.RTPTransceiver{}
-	n.free = map[webrtc.RTPCodecType][]*webrtc.RTPTransceiver{}
+	n.subs = map[*stream]*webrtc.RTPSender{}
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
 		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			r.opts.Log.Error("media connection", "error", err)
@@ -128,15 +126,14 @@ func (n *negotiator) reconcile(always bool) bool {
 		keep[st] = true
 	}
 	changed := always
-	for st, t := range n.subs {
+	for st, sender := range n.subs {
 		if keep[st] {
 			continue
 		}
-		if n.pc.RemoveTrack(t.Sender()) != nil {
+		if n.pc.RemoveTrack(sender) != nil {
 			return false
 		}
 		delete(n.subs, st)
-		n.free[st.kind] = append(n.free[st.kind], t)
 		changed = true
 	}
 	for _, st := range wanted {
@@ -151,39 +148,17 @@ func (n *negotiator) reconcile(always bool) bool {
 	return !changed || n.propose()
 }
 
-// subscribe sends st, over a place that somebody before has left if there is
-// one: people who come and go must not make the offers grow.
+// subscribe sends st, over the participant's own place or one that somebody
+// before has left if there is one: people who come and go must not make the
+// offers grow.
 func (n *negotiator) subscribe(st *stream) bool {
-	var t *webrtc.RTPTransceiver
-	if free := n.free[st.kind]; len(free) > 0 {
-		t = free[len(free)-1]
-		n.free[st.kind] = free[:len(free)-1]
-		sender, err := n.conn.call.room.sender(st.local, n.pc)
-		if err != nil || t.SetSender(sender, st.local) != nil {
-			return false
-		}
-	} else {
-		var err error
-		t, err = n.pc.AddTransceiverFromTrack(st.local, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
-		if err != nil {
-			return false
-		}
+	sender, err := n.pc.AddTrack(st.local)
+	if err != nil {
+		return false
 	}
-	n.subs[st] = t
-	sender := t.Sender()
+	n.subs[st] = sender
 	n.tasks.Go(func() { listen(sender, st) })
 	return true
-}
-
-// sender makes a sender of its own numbering on an existing connection.
-func (r *Room) sender(track webrtc.TrackLocal, pc *webrtc.PeerConnection) (*webrtc.RTPSender, error) {
-	r.mu.Lock()
-	m := r.media
-	r.mu.Unlock()
-	if m == nil {
-		return nil, refusal(codeUnavailable)
-	}
-	return m.api.NewRTPSender(track, pc.SCTP().Transport())
 }
 
 // listen reads what a receiver reports on one stream: lost packets are sent

@@ -61,6 +61,7 @@ type Participant struct {
 	mu       sync.Mutex
 	pc       *webrtc.PeerConnection
 	number   int // of the media connection
+	sections int // of the last offer
 	seat     string
 	ticket   string
 	features map[string]bool

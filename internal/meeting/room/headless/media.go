@@ -3,6 +3,7 @@ package headless
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -49,7 +50,7 @@ func newAPI() (*webrtc.API, error) {
 func (p *Participant) answer(m signal.Message) error {
 	p.mu.Lock()
 	pc, fresh := p.pc, p.number != m.Connection
-	p.number = m.Connection
+	p.number, p.sections = m.Connection, strings.Count(m.SDP, "\nm=")
 	p.mu.Unlock()
 	if fresh {
 		if pc != nil {
@@ -82,12 +83,12 @@ func (p *Participant) connect() (*webrtc.PeerConnection, error) {
 	p.pc = pc
 	p.mu.Unlock()
 	if !p.opts.NoAudio {
-		if _, err := p.sendOver(pc, p.sound); err != nil {
+		if _, err := pc.AddTrack(p.sound); err != nil {
 			return nil, err
 		}
 	}
 	if !p.opts.NoVideo {
-		sender, err := p.sendOver(pc, p.picture)
+		sender, err := pc.AddTrack(p.picture)
 		if err != nil {
 			return nil, err
 		}
@@ -100,14 +101,6 @@ func (p *Participant) connect() (*webrtc.PeerConnection, error) {
 		}
 	})
 	return pc, nil
-}
-
-func (p *Participant) sendOver(pc *webrtc.PeerConnection, track webrtc.TrackLocal) (*webrtc.RTPSender, error) {
-	t, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
-	if err != nil {
-		return nil, err
-	}
-	return t.Sender(), nil
 }
 
 // hear listens for requests of a key frame until the sender's connection closes.
@@ -174,6 +167,7 @@ type Stats struct {
 	Removed         []string               // seats of people sent out, for practitioners
 	Declined        string                 // code of the last request that was declined
 	MediaConnection int                    // counts the media connections
+	MediaSections   int                    // of the last offer
 }
 
 // count reads one stream until it ends.
@@ -222,7 +216,7 @@ func (p *Participant) Stats() Stats {
 	defer p.mu.Unlock()
 	st := Stats{
 		Seat: p.seat, Audio: p.audio.Load(), Video: p.video.Load(), People: map[string]PersonStats{},
-		Declined: p.declined, MediaConnection: p.number,
+		Declined: p.declined, MediaConnection: p.number, MediaSections: p.sections,
 	}
 	for _, who := range p.people {
 		if who.Seat == p.seat {
