@@ -53,17 +53,15 @@ type reader struct {
 // results holds the parameters that shape the answer. A false return says that
 // the value is not known; it is then ignored.
 var results = map[string]func(r *reader, value string) (bool, error){
-	"_count":              (*reader).count,
-	"_offset":             (*reader).offset,
-	"_sort":               (*reader).sort,
-	"_total":              (*reader).total,
-	"_summary":            (*reader).summary,
-	"_include":            func(r *reader, v string) (bool, error) { return r.include(v, false), nil },
-	"_include:iterate":    func(r *reader, v string) (bool, error) { return r.include(v, true), nil },
-	"_revinclude":         func(r *reader, v string) (bool, error) { return r.revinclude(v, false), nil },
-	"_revinclude:iterate": func(r *reader, v string) (bool, error) { return r.revinclude(v, true), nil },
-	"_format":             transport,
-	"_pretty":             transport,
+	"_count":      (*reader).count,
+	"_offset":     (*reader).offset,
+	"_sort":       (*reader).sort,
+	"_total":      (*reader).total,
+	"_summary":    (*reader).summary,
+	"_include":    (*reader).include,
+	"_revinclude": (*reader).revinclude,
+	"_format":     transport,
+	"_pretty":     transport,
 }
 
 // transport accepts what concerns the HTTP answer alone.
@@ -192,31 +190,26 @@ func (r *reader) sort(value string) (bool, error) {
 	return known, nil
 }
 
-// include reads Type:param or Type:param:Target.
-func (r *reader) include(value string, iterate bool) bool {
-	found := references(value, iterate)
-	for _, inc := range found {
-		if inc.Type != r.Query.Type && !iterate {
-			return false // matches of this search never are of that type
-		}
-	}
+// include reads Type:param or Type:param:Target. Only references of the
+// matches themselves are followed.
+func (r *reader) include(value string) (bool, error) {
+	found := references(value)
+	found = slices.DeleteFunc(found, func(inc Include) bool { return inc.Type != r.Query.Type })
 	r.Includes = append(r.Includes, found...)
-	return len(found) > 0
+	return len(found) > 0, nil
 }
 
-func (r *reader) revinclude(value string, iterate bool) bool {
-	var found []Include
-	for _, inc := range references(value, iterate) {
+func (r *reader) revinclude(value string) (bool, error) {
+	found := references(value)
+	found = slices.DeleteFunc(found, func(inc Include) bool {
 		p, _ := find(inc.Type, inc.Param)
-		if (p.leadsTo(r.Query.Type) || iterate) && (inc.Target == "" || inc.Target == r.Query.Type || iterate) {
-			found = append(found, inc)
-		}
-	}
+		return !p.leadsTo(r.Query.Type) || inc.Target != "" && inc.Target != r.Query.Type
+	})
 	r.RevIncludes = append(r.RevIncludes, found...)
-	return len(found) > 0
+	return len(found) > 0, nil
 }
 
-func references(value string, iterate bool) (found []Include) {
+func references(value string) (found []Include) {
 	parts := strings.Split(value, ":")
 	if len(parts) < 2 || len(parts) > 3 {
 		return nil
@@ -227,7 +220,7 @@ func references(value string, iterate bool) (found []Include) {
 	}
 	for _, p := range params[parts[0]] {
 		if p.Kind == Reference && (parts[1] == "*" || parts[1] == p.Code) && (target == "" || p.leadsTo(target)) {
-			found = append(found, Include{Type: parts[0], Param: p.Code, Target: target, Iterate: iterate})
+			found = append(found, Include{Type: parts[0], Param: p.Code, Target: target})
 		}
 	}
 	return found

@@ -102,7 +102,7 @@ func TestParseRequest(t *testing.T) {
 		{"Schedule", "_revinclude=Slot:schedule", Request{Query: plain("Schedule"), RevIncludes: []Include{{Type: "Slot", Param: "schedule"}}}},
 		{"Appointment", "_include=Appointment:actor:Patient", Request{Query: plain("Appointment"), Includes: []Include{{Type: "Appointment", Param: "actor", Target: "Patient"}}}},
 		{"Appointment", "_include=Appointment:slot&_include:iterate=Slot:schedule", Request{Query: plain("Appointment"),
-			Includes: []Include{{Type: "Appointment", Param: "slot"}, {Type: "Slot", Param: "schedule", Iterate: true}}}},
+			Includes: []Include{{Type: "Appointment", Param: "slot"}}, Unknown: []string{"_include:iterate"}}},
 		{"Schedule", "_include=Slot:schedule", Request{Query: plain("Schedule"), Unknown: []string{"_include=Slot:schedule"}}},
 		{"Schedule", "_revinclude=Slot:colour", Request{Query: plain("Schedule"), Unknown: []string{"_revinclude=Slot:colour"}}},
 		{"Patient", "_revinclude=Slot:schedule", Request{Query: plain("Patient"), Unknown: []string{"_revinclude=Slot:schedule"}}},

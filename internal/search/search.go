@@ -7,7 +7,8 @@
 // so what is indexed can be asked for and the other way round.
 //
 // The package is pure: it neither reads nor writes the database. It knows no
-// composite and no quantity parameters, no _has, and chains of one step only.
+// composite and no quantity parameters, no _has, and chains and includes of
+// one step only.
 package search
 
 import (
@@ -46,10 +47,9 @@ type Chain struct {
 // Include asks for the resources that matches refer to (_include: Type is the
 // type of the match) or that refer to matches (_revinclude: Type is theirs).
 type Include struct {
-	Type    string // that holds the reference
-	Param   string
-	Target  string // type at the other end, "" for any
-	Iterate bool   // also from what has been included
+	Type   string // that holds the reference
+	Param  string
+	Target string // type at the other end, "" for any
 }
 
 // Kind is what a search parameter compares.
