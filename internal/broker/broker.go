@@ -47,7 +47,7 @@ type Broker struct {
 	Dir         string           // made, with mode 0700, when missing
 	Listen      string           // host:port; 127.0.0.1:9092 when empty; port 0 picks one
 	AllowRemote bool             // permits an address that other machines can reach
-	Advertise   string           // host:port that clients are told; the address listened on when empty
+	Advertise   string           // host:port that clients are told; that of Listen, or of this machine, when empty
 	Outbox      Outbox           // nil: no retention and no check of offsets
 	Continue    bool             // after a loss: go on behind the lost offsets instead of refusing to start
 	Retention   time.Duration    // 72 h when 0

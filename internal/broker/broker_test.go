@@ -179,6 +179,10 @@ func TestAdvertise(t *testing.T) {
 	if b.Addr() != "hie.example:9092" {
 		t.Errorf("clients are told %s", b.Addr())
 	}
+	b = running(t, &broker.Broker{Listen: "0.0.0.0:0", AllowRemote: true})
+	if produce(t, b.Addr(), topic, 0, 1); strings.HasPrefix(b.Addr(), "0.") || strings.HasPrefix(b.Addr(), "[::]") {
+		t.Errorf("clients are told %s", b.Addr())
+	}
 }
 
 func TestTopics(t *testing.T) {

@@ -52,7 +52,7 @@ func listen(address, advertise string) (*gate, error) {
 		return nil, fmt.Errorf("the Kafka address %s cannot be used (--kafka-listen): %w", address, err)
 	}
 	g := &gate{
-		tcp: tcp, told: tcp.Addr(),
+		tcp: tcp, told: reachable(tcp.Addr()),
 		opened: make(chan struct{}), closed: make(chan struct{}),
 		slots: make(chan struct{}, maxConnections),
 	}
@@ -60,6 +60,25 @@ func listen(address, advertise string) (*gate, error) {
 		g.told = hostPort(advertise)
 	}
 	return g, nil
+}
+
+// reachable gives an address that a client can connect to: for a listener on
+// all addresses, the first of this machine that others can reach.
+func reachable(addr net.Addr) net.Addr {
+	listening, ok := addr.(*net.TCPAddr)
+	if !ok || !listening.IP.IsUnspecified() {
+		return addr
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		own = nil // loopback, below
+	}
+	for _, a := range own {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+			return &net.TCPAddr{IP: n.IP, Port: listening.Port}
+		}
+	}
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: listening.Port}
 }
 
 type hostPort string

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -146,6 +147,13 @@ func produce(t *testing.T, addr, topic string, from, to int) int64 {
 		t.Fatal(err)
 	}
 	return results[len(results)-1].Record.Offset
+}
+
+// random gives a message that does not compress.
+func random(size int) *kgo.Record {
+	value := make([]byte, size)
+	rand.Read(value)
+	return &kgo.Record{Topic: topic, Key: []byte("k"), Value: value}
 }
 
 // consume reads n messages as a member of a group, commits and leaves.

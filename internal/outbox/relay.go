@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -167,6 +168,7 @@ func (r *Relay) round(ctx context.Context) time.Duration {
 		return r.storeFailed(ctx, err)
 	}
 	r.failing = 0
+	r.release(pending)
 	ready := r.ready(pending)
 	r.widen(len(pending), len(ready))
 	if len(ready) > r.Batch {
@@ -201,6 +203,18 @@ func (r *Relay) pending(ctx context.Context, limit int) (events []store.Event, e
 		return err
 	})
 	return events, err
+}
+
+// release ends the pauses of topics that have nothing pending any more.
+func (r *Relay) release(pending []store.Event) {
+	if len(r.paused) == 0 || len(pending) == r.window { // there may be more
+		return
+	}
+	left := map[string]bool{}
+	for _, e := range pending {
+		left[e.Topic] = true
+	}
+	maps.DeleteFunc(r.paused, func(topic string, _ pause) bool { return !left[topic] })
 }
 
 // ready leaves out the topics that are held up.
@@ -301,7 +315,9 @@ func (r *Relay) storeFailed(ctx context.Context, err error) time.Duration {
 func (r *Relay) untilNext() time.Duration {
 	wait := r.Poll
 	for _, p := range r.paused {
-		wait = min(wait, max(time.Until(p.until), time.Millisecond))
+		if left := time.Until(p.until); left > 0 {
+			wait = min(wait, left)
+		}
 	}
 	return wait
 }
