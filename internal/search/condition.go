@@ -87,7 +87,7 @@ func (p Param) matcher() matcher {
 	case Reference:
 		return p.reference
 	case String, Name:
-		return text
+		return p.text
 	case Date:
 		return p.date
 	case Number:
@@ -169,8 +169,12 @@ func uri(value, _ string) ([]store.Match, error) {
 	return one(store.Token, store.HasPrefix, TokenValue(address, ""))
 }
 
-func text(value, _ string) ([]store.Match, error) {
-	return one(store.String, store.HasPrefix, fold(shorten(unescape(value))))
+func (p Param) text(value, _ string) ([]store.Match, error) {
+	begin := fold(shorten(unescape(value)))
+	if begin == "" {
+		return nil, fhir.Errorf(fhir.CodeInvalid, "", "%s needs a text to look for.", p.Code)
+	}
+	return one(store.String, store.HasPrefix, begin)
 }
 
 func exact(value, _ string) ([]store.Match, error) {

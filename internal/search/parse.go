@@ -187,6 +187,9 @@ func (r *reader) sort(value string) (bool, error) {
 		}
 		r.Query.Sort = append(r.Query.Sort, store.Sort{Param: code, Descending: descending})
 	}
+	if len(r.Query.Sort) > maxSort {
+		return true, fhir.Errorf(fhir.CodeTooCostly, "", "_sort may have at most %d keys.", maxSort).WithStatus(400)
+	}
 	return known, nil
 }
 

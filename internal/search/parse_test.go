@@ -169,6 +169,8 @@ func TestParseRefuses(t *testing.T) {
 		{"Patient", "identifier", "|", fhir.CodeInvalid, 400},
 		{"Patient", "identifier", "http://s|,1", fhir.CodeInvalid, 400},
 		{"Patient", "identifier", many, fhir.CodeTooCostly, 400},
+		{"Patient", "name", "a, ", fhir.CodeInvalid, 400},
+		{"Patient", "_sort", "name,given,-family,gender,active", fhir.CodeTooCostly, 400},
 		{"Patient", "_count", "-1", fhir.CodeInvalid, 400},
 		{"Patient", "_offset", "9999999", fhir.CodeInvalid, 400},
 		{"Patient", "_total", "some", fhir.CodeInvalid, 400},

@@ -25,6 +25,7 @@ const (
 	MaxOffset    = 100_000
 	maxClauses   = 50  // parameters of one request
 	maxAny       = 200 // comma-separated alternatives of one parameter
+	maxSort      = 4   // keys of one order
 )
 
 // Request is a search as it was understood.
