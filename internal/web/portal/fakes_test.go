@@ -278,7 +278,8 @@ func (w *world) serve(t *testing.T, change ...func(*Options)) (*httptest.Server,
 	// The video system, as far as the portal can see it.
 	mux.HandleFunc("GET /room/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = io.WriteString(w, `<!doctype html><html lang="en"><title>Room</title><body><main><h1>Room</h1></main></body></html>`)
+		_, _ = io.WriteString(w, `<!doctype html><html lang="en"><title>Room</title><body><main><h1>Room</h1></main>
+<script>window.say = (event) => parent.postMessage({ source: "jumpa-room", event }, "*"); say("joined");</script></body></html>`)
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(func() { p.Stop(); s.Close() })

@@ -1,0 +1,393 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/meeting"
+	"github.com/jumpa-hie/jumpa/internal/web/ui"
+)
+
+// tab is one tab of a real browser on a small phone.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu       sync.Mutex
+	requests []string
+	bytes    float64
+}
+
+// newTab starts Chromium with a fake camera and microphone. Without
+// permission, pages are refused both.
+func newTab(t *testing.T, permission bool) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("autoplay-policy", "no-user-gesture-required"))
+	if permission {
+		options = append(options, chromedp.Flag("use-fake-ui-for-media-stream", true))
+	}
+	ctx, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancelTab := chromedp.NewContext(ctx)
+	b := &tab{t: t, ctx: ctx}
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for the browser to end
+		cancelTab()
+		cancelAllocator()
+	})
+	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as the context that starts it
+		t.Fatal(err)
+	}
+	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
+	call(b, network.Enable, network.EnableParams{})
+	call(b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
+	if err := chromedp.Listen(ctx, b.count); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// count adds up what goes over the network.
+func (b *tab) count(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if !strings.HasPrefix(e.Request.URL, "data:") {
+			b.requests = append(b.requests, e.Request.URL)
+		}
+	case *network.EventLoadingFinished:
+		b.bytes += e.EncodedDataLength
+	}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func call[P, R any](b *tab, cmd cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	r, err := chromedp.Call(b.ctx, cmd, params)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+func eval[T any](b *tab, script string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%s: %v", script, err)
+	}
+	return v
+}
+
+// until waits until a condition in the page holds, also across navigations.
+func (b *tab) until(condition string) {
+	b.t.Helper()
+	script := fmt.Sprintf(`new Promise((yes) => {
+		const check = () => { try { if (%s) yes(true); else setTimeout(check, 20); } catch { setTimeout(check, 20); } };
+		setTimeout(() => yes(false), 10000);
+		check();
+	})`, condition)
+	var err error
+	for range 3 { // a navigation takes the promise away
+		var ok bool
+		ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+		ok, err = chromedp.Run(ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
+		cancel()
+		if ok {
+			return
+		}
+	}
+	b.t.Fatalf("never: %s (%v)\n%s", condition, err, eval[string](b, "document.title + document.body.innerText"))
+}
+
+// be makes the browser the one that has b's cookies.
+func (b *tab) be(person *browser) {
+	b.t.Helper()
+	call(b, network.ClearBrowserCookies, cdp.Empty{})
+	u, err := url.Parse(person.base + Root)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var cookies []*network.CookieParam
+	for _, c := range person.http.Jar.Cookies(u) {
+		cookies = append(cookies, &network.CookieParam{Name: c.Name, Value: c.Value, URL: u.String()})
+	}
+	call(b, network.SetCookies, network.SetCookiesParams{Cookies: cookies})
+}
+
+// open loads a page, with the first look of its script, and starts counting.
+func (b *tab) open(address string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate("about:blank"))
+	b.mu.Lock()
+	b.requests, b.bytes = nil, 0
+	b.mu.Unlock()
+	b.do(chromedp.Navigate(address))
+	b.until(`!document.querySelector('script[src*="wait.js"]') || performance.getEntriesByType("resource").some((e) => e.name.includes("?part"))`)
+}
+
+func (b *tab) traffic() ([]string, float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.requests, b.bytes
+}
+
+// axe is the accessibility checker that the tests bring along.
+func axe(t *testing.T) string {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "clients", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatalf("%v: make deps installs it", err)
+	}
+	return string(body)
+}
+
+const runAxe = `axe.run(document, { iframes: false, resultTypes: ["violations"],
+	runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
+	.then((r) => r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160)).join(" | ")))`
+
+// smallTargets finds what is too small for a thumb; links within sentences may be small.
+const smallTargets = `[...document.querySelectorAll("a, button, input:not([type=hidden]), textarea, label.tick, label.choice, summary")]
+	.filter((e) => !e.closest(".aside, .skip") && !e.classList.contains("skip") && !["checkbox", "radio"].includes(e.type) && e.offsetParent)
+	.filter((e) => { const r = e.getBoundingClientRect(); return r.height < 43.5 || r.width < 43.5; })
+	.map((e) => e.outerHTML.slice(0, 120))`
+
+// Every page in every language on a phone of 360 × 740: accessible, light,
+// without anything of a third party, and nothing to scroll sideways. Run with
+// -artifacts to keep the pictures.
+func TestPagesInChromium(t *testing.T) {
+	b, checker := newTab(t, true), axe(t)
+	for _, l := range ui.Languages {
+		for _, s := range scenes {
+			t.Run(string(l)+"/"+s.name, func(t *testing.T) {
+				b.t = t
+				w, person := s.arrange(t, l)
+				b.be(person)
+				b.open(person.base + Root + s.path)
+				if !strings.HasPrefix(s.name, "call") {
+					b.weigh(person.base)
+				}
+				eval[chromedp.Void](b, checker)
+				for _, v := range eval[[]string](b, runAxe) {
+					t.Errorf("axe: %s", v)
+				}
+				for _, e := range eval[[]string](b, smallTargets) {
+					t.Errorf("too small: %s", e)
+				}
+				b.picture(strings.ReplaceAll(t.Name(), "/", "-"))
+				b.do(chromedp.EmulateViewport(320, 640, chromedp.EmulateMobile, chromedp.EmulateTouch))
+				if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > 320 {
+					t.Errorf("%d px wide on a screen of 320", wide)
+				}
+				b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
+				if got := eval[string](b, "document.documentElement.lang"); got != l.Tag() || w == nil {
+					t.Errorf("lang %q, want %q", got, l.Tag())
+				}
+			})
+		}
+	}
+}
+
+func (b *tab) weigh(base string) {
+	b.t.Helper()
+	requests, size := b.traffic()
+	if len(requests) > 8 || size > 60<<10 {
+		b.t.Errorf("%d requests, %.0f bytes; at most 8 and 60 KB: %v", len(requests), size, requests)
+	}
+	if len(requests) == 0 || size == 0 {
+		b.t.Error("nothing was counted")
+	}
+	for _, r := range requests {
+		if !strings.HasPrefix(r, base) {
+			b.t.Errorf("a request to somebody else: %s", r)
+		}
+	}
+}
+
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.t.ArtifactDir(), name+".png"), png, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// visible is a condition for until.
+func visible(css string) string {
+	q, _ := json.Marshal(css) // a string: cannot fail
+	return fmt.Sprintf("document.querySelector(%s)?.checkVisibility()", q)
+}
+
+func TestWaitingRoomChangesByItself(t *testing.T) {
+	w, person, _ := waitingPatient(t)
+	b := newTab(t, true)
+	b.be(person)
+	b.open(person.base + Root + "appointments/a1")
+	eval[chromedp.Void](b, "window.same = true")
+	b.do(chromedp.Click("#sound"))
+	b.until(`document.getElementById("sound").getAttribute("aria-pressed") === "true"`)
+
+	v := w.views["a1"]
+	v.QueuePlace = 1
+	w.put(aminah, v)
+	b.until(`document.querySelector("#live .big").textContent === "Giliran anda seterusnya."`)
+	w.write(aminah, "Lewat", "Doktor lewat sedikit.")
+	b.until(`document.getElementById("live").textContent.includes("Doktor lewat sedikit.")`)
+	v.State, v.Present = consult.Ready, people[:1]
+	w.put(aminah, v)
+	b.until(visible("#join"))
+	b.until(`document.title === "● Sedia – RekodSaya"`)
+	if got := eval[string](b, `document.getElementById("say").textContent`); !strings.Contains(got, "Dr. Lim Mei Ling sudah sedia") {
+		t.Errorf("a screen reader hears %q", got)
+	}
+	if !eval[bool](b, "window.same === true") {
+		t.Error("the page was loaded again")
+	}
+	v.State = consult.Cancelled
+	w.put(aminah, v)
+	b.until(`document.querySelector("[data-phase=cancelled]")`)
+}
+
+func TestCheckInOpensByItself(t *testing.T) {
+	w := newWorld()
+	srv, _ := w.serve(t)
+	v := w.booking("a1", 31)
+	v.CheckIn, v.Opens = consult.TooEarly, w.now.Add(time.Second)
+	w.put(aminah, v)
+	person := newBrowser(t, srv.URL)
+	person.signIn(aminah)
+	b := newTab(t, true)
+	b.be(person)
+	b.open(srv.URL + Root + "appointments/a1")
+	v.CheckIn = consult.Open
+	w.mu.Lock()
+	w.views["a1"] = v // the clock alone changed it: no signal
+	w.mu.Unlock()
+	b.until(visible(`a[href$="/check-in"]`))
+}
+
+func TestReturnAfterSleepAndOutage(t *testing.T) {
+	w, person, p := waitingPatient(t)
+	b := newTab(t, true)
+	b.be(person)
+	b.open(person.base + Root + "appointments/a1")
+	v := w.views["a1"]
+	v.State = consult.Ready
+	w.mu.Lock()
+	w.views["a1"] = v // no signal: it was lost
+	w.mu.Unlock()
+	if got := eval[string](b, `document.querySelector("[data-phase]").dataset.phase`); got != "waiting" {
+		t.Fatalf("phase %s", got)
+	}
+	p.Stop() // every stream ends, as when a phone sleeps or a node is replaced
+	b.until(visible("#join"))
+}
+
+func TestDeviceTest(t *testing.T) {
+	w := newWorld()
+	srv, _ := w.serve(t)
+	person := newBrowser(t, srv.URL)
+	b := newTab(t, true)
+	b.be(person)
+	b.open(srv.URL + Root + "device-test")
+	b.do(chromedp.Click("#start"))
+	b.until(visible(`[data-result="camera"]`))
+	b.until(visible(`[data-result="mic"]`))
+	b.do(chromedp.Click("#play"))
+	b.until(visible("#heard"))
+	b.do(chromedp.Click("#no"))
+	b.until(visible(`[data-result="nospeaker"]`))
+	b.do(chromedp.Click("#yes"))
+	b.until(visible(`[data-result="speaker"]`))
+	eval[chromedp.Void](b, axe(t))
+	for _, v := range eval[[]string](b, runAxe) {
+		t.Errorf("axe: %s", v)
+	}
+	b.picture("device-works")
+}
+
+func TestDeviceTestWhenRefused(t *testing.T) {
+	w := newWorld()
+	srv, _ := w.serve(t)
+	person := newBrowser(t, srv.URL)
+	b := newTab(t, false)
+	b.be(person)
+	b.open(srv.URL + Root + "device-test?lang=en")
+	b.do(chromedp.Click("#start"))
+	b.until(visible(`[data-advice="refused"]`))
+	eval[chromedp.Void](b, axe(t))
+	for _, v := range eval[[]string](b, runAxe) {
+		t.Errorf("axe: %s", v)
+	}
+	b.picture("device-refused")
+	if eval[bool](b, visible("#results")) {
+		t.Error("results are shown without a camera")
+	}
+}
+
+func TestCallPage(t *testing.T) {
+	w := newWorld()
+	srv, _ := w.serve(t)
+	at("a1", func(v *consult.View) { v.State, v.CanCancel = consult.Ready, false })(w)
+	person := newBrowser(t, srv.URL)
+	person.signIn(aminah)
+	b := newTab(t, true)
+	b.be(person)
+	b.open(srv.URL + Root + "appointments/a1")
+	b.do(chromedp.Click("#join"))
+	b.until(visible("#joined"))
+	b.until(`document.getElementById("present").textContent.includes("Menunggu Dr. Lim Mei Ling")`)
+
+	v := w.views["a1"]
+	v.State, v.Present = consult.InCall, []meeting.Person{people[0]}
+	w.put(aminah, v)
+	b.until(`document.getElementById("present").textContent.includes("Dalam panggilan: Dr. Lim Mei Ling")`)
+
+	eval[chromedp.Void](b, `postMessage({ source: "jumpa-room", event: "ended" }, "*")`) // not from the room
+	eval[chromedp.Void](b, `document.getElementById("room").contentWindow.say("nonsense")`)
+	eval[chromedp.Void](b, `document.getElementById("room").contentWindow.say("left")`)
+	b.until(visible("#left"))
+	b.until(`document.activeElement.id === "rejoin"`)
+	b.picture("call-left")
+	b.do(chromedp.Click("#rejoin"))
+	b.until(visible("#joined"))
+	eval[chromedp.Void](b, `document.getElementById("room").contentWindow.say("failed")`)
+	b.until(visible("#failed"))
+	b.do(chromedp.Click("#rejoin"))
+	b.until(visible("#joined"))
+	v.State = consult.Finished
+	w.put(aminah, v)
+	b.until(`location.pathname === "/rekodsaya/appointments/a1" && document.querySelector("[data-phase=finished]")`)
+	if res := person.get(Root + "appointments/a1/call"); res.status != http.StatusOK || res.path != Root+"appointments/a1" {
+		t.Errorf("the call is still there: %d %s", res.status, res.path)
+	}
+}
