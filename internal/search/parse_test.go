@@ -38,6 +38,8 @@ func TestParseConditions(t *testing.T) {
 		{"Patient", "identifier=http://s|", clause("identifier:system", match(token, store.Equal, "|http://s"))},
 		{"Patient", "identifier=a,http://s|b", clause("identifier", match(token, store.HasPrefix, "a|"), match(token, store.Equal, "b|http://s"))},
 		{"Patient", `identifier=a\,b\|c`, clause("identifier", match(token, store.HasPrefix, `a,b\|c|`))},
+		{"Patient", "identifier=http://fhir.hie.moh.gov.my/sid/mykad-no|9", clause("identifier", match(token, store.Equal, "9|http://fhir.hie.moh.gov.my/sid/my-kad-no"))},
+		{"Slot", "service-type=http://fhir.hie.moh.gov.my/Valueset/service-type-my-core|VCE", clause("service-type", match(token, store.Equal, "VCE|http://fhir.hie.moh.gov.my/CodeSystem/service-type-my-core"))},
 		{"Encounter", "status=arrived,in-progress", clause("status", match(token, store.Equal, "arrived|"), match(token, store.Equal, "in-progress|"))},
 		{"Encounter", "status=http://hl7.org/fhir/encounter-status|arrived", clause("status", match(token, store.Equal, "arrived|"))},
 		{"Encounter", "status:not=finished", not},

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 var escaper = strings.NewReplacer(`\`, `\\`, `|`, `\|`)
@@ -16,7 +18,10 @@ func TokenValue(code, system string) string {
 	if strings.ContainsAny(code, `\|`) {
 		code = escaper.Replace(code)
 	}
-	return code + "|" + canonical(system)
+	if system == mycore.SystemMyKadVariant {
+		system = mycore.SystemMyKad
+	}
+	return code + "|" + mycore.Normalize(system)
 }
 
 // millionths reads a decimal as a count of millionths.
