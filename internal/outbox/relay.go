@@ -55,6 +55,7 @@ type Relay struct {
 	// Below: of the one goroutine.
 	window   int // how many pending events to look at
 	paused   map[string]pause
+	looked   time.Time // when it was decided which topics wait
 	unmarked []store.Published
 	failing  time.Duration // pause after failures of the store
 	trimmed  time.Time
@@ -219,10 +220,10 @@ func (r *Relay) release(pending []store.Event) {
 
 // ready leaves out the topics that are held up.
 func (r *Relay) ready(pending []store.Event) []store.Event {
-	now := time.Now()
+	r.looked = time.Now()
 	var out []store.Event
 	for _, e := range pending {
-		if !now.Before(r.paused[e.Topic].until) {
+		if !r.looked.Before(r.paused[e.Topic].until) {
 			out = append(out, e)
 		}
 	}
@@ -241,41 +242,46 @@ func (r *Relay) publish(ctx context.Context, events []store.Event) {
 	// the last message of a key is always its latest.
 	type key struct{ topic, key string }
 	failed := map[key]bool{}
-	tried := map[string]bool{} // topic: all of it arrived
+	tried := map[string]result{}
 	for _, e := range events {
-		k := key{e.Topic, e.Key}
-		p, ok := places[e.Seq]
-		if !ok || failed[k] {
+		k, topic := key{e.Topic, e.Key}, tried[e.Topic]
+		if p, ok := places[e.Seq]; ok && !failed[k] {
+			topic.arrived++
+			r.unmarked = append(r.unmarked, p)
+		} else {
+			topic.failed++
 			failed[k] = true
-			tried[e.Topic] = false
-			continue
 		}
-		if _, known := tried[e.Topic]; !known {
-			tried[e.Topic] = true
-		}
-		r.unmarked = append(r.unmarked, p)
+		tried[e.Topic] = topic
 	}
-	r.settle(ctx, tried, len(events), err)
+	r.settle(ctx, tried, err)
 }
 
+// result counts the events of one topic in a batch.
+type result struct{ arrived, failed int }
+
 // settle pauses the topics that failed and releases the others.
-func (r *Relay) settle(ctx context.Context, tried map[string]bool, events int, err error) {
-	for topic, arrived := range tried {
-		if arrived {
-			delete(r.paused, topic)
+func (r *Relay) settle(ctx context.Context, tried map[string]result, err error) {
+	var sum result
+	for topic, is := range tried {
+		sum.arrived += is.arrived
+		sum.failed += is.failed
+		wait := r.paused[topic].wait
+		delete(r.paused, topic)
+		if is.failed == 0 || ctx.Err() != nil { // when stopped it is no fault of the topic
 			continue
 		}
-		if ctx.Err() != nil { // stopped: no fault of the topic
-			continue
+		if is.arrived > 0 {
+			wait = 0
 		}
-		wait := r.longer(r.paused[topic].wait)
+		wait = r.longer(wait)
 		r.paused[topic] = pause{until: time.Now().Add(wait), wait: wait}
-		r.Log.Warn("events could not be published; trying again", "topic", topic, "pause", wait, "error", err)
+		r.Log.Warn("events could not be published; trying again", "topic", topic, "events", is.failed, "pause", wait, "error", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stats.Published += uint64(len(r.unmarked))
-	r.stats.Failed += uint64(events - len(r.unmarked))
+	r.stats.Published += uint64(sum.arrived)
+	r.stats.Failed += uint64(sum.failed)
 	r.stats.Held = len(r.paused)
 }
 
@@ -315,8 +321,8 @@ func (r *Relay) storeFailed(ctx context.Context, err error) time.Duration {
 func (r *Relay) untilNext() time.Duration {
 	wait := r.Poll
 	for _, p := range r.paused {
-		if left := time.Until(p.until); left > 0 {
-			wait = min(wait, left)
+		if p.until.After(r.looked) { // else it had its turn, or waits for others
+			wait = min(wait, max(0, time.Until(p.until)))
 		}
 	}
 	return wait
