@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -113,7 +112,7 @@ func sixDigits() string {
 
 // castOf gives the people of a demo, with the secrets of an earlier start
 // where there are any.
-func castOf(ctx context.Context, data string) (Credentials, error) {
+func castOf(data string) (Credentials, error) {
 	known, err := ReadCredentials(data)
 	var missing *UsageError
 	if err != nil && !errors.As(err, &missing) {

@@ -32,6 +32,7 @@ type Principal struct {
 	Login        string // identity number of a patient; never in logs
 	Name         string
 	Scopes       []string // of a client, such as system/*.cruds
+	Trace        string   // W3C trace id of the request, "" when there is none
 }
 
 // Exchange is the principal of the exchange's own work.

@@ -197,6 +197,7 @@ type Audit struct {
 
 // AuditQuery selects audit records, newest first.
 type AuditQuery struct {
+	Seq                         int64 // one record; 0 for any
 	Target, Agent, Organization string
 	Since                       time.Time
 	Offset, Count               int

@@ -1,0 +1,309 @@
+// Package app puts the exchange together: it reads the configuration, names
+// the concrete store, broker and meeting provider, and starts and stops them
+// in the right order.
+//
+// It is the only package that knows everything. It decides nothing about
+// consultations.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/booking"
+	"github.com/jumpa-hie/jumpa/internal/broker"
+	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
+	"github.com/jumpa-hie/jumpa/internal/kafka"
+	"github.com/jumpa-hie/jumpa/internal/meeting/room"
+	"github.com/jumpa-hie/jumpa/internal/notify"
+	"github.com/jumpa-hie/jumpa/internal/outbox"
+	"github.com/jumpa-hie/jumpa/internal/record"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
+	"github.com/jumpa-hie/jumpa/internal/subscription"
+)
+
+// App is a running exchange.
+type App struct {
+	cfg      Config
+	log      *slog.Logger
+	clock    func() time.Time
+	listener net.Listener
+	server   *http.Server
+	store    store.Store
+	topics   *subscription.Set
+	brokers  []string
+	kafka    *kafka.Publisher
+	relay    *outbox.Relay
+	room     *room.Room
+	hub      *notify.Hub
+	consult  *consult.Service
+	exchange *exchange.Service
+	access   access
+	cast     Credentials
+
+	stops  []func() // what to stop, in the order of starting
+	once   sync.Once
+	failed chan error
+}
+
+// Start starts an exchange. A mistake in the configuration, a port that is
+// taken or a data directory that cannot be used is a *UsageError.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := cfg.makeData(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, log: log, clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
+	for _, step := range []func(context.Context) error{
+		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.serve, a.openDesk, a.keepTime,
+	} {
+		if err := step(ctx); err != nil {
+			a.Stop()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Stop stops everything in the reverse order of starting, and waits.
+func (a *App) Stop() {
+	a.once.Do(func() {
+		for i := len(a.stops) - 1; i >= 0; i-- {
+			a.stops[i]()
+		}
+	})
+}
+
+// Failed gives an error when the exchange can no longer serve.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// URL is the address under which people and systems reach the exchange.
+func (a *App) URL() string {
+	if a.cfg.PublicURL != "" {
+		return strings.TrimSuffix(a.cfg.PublicURL, "/")
+	}
+	return "http://" + a.listener.Addr().String()
+}
+
+func (a *App) base() string { return a.URL() + "/baseR4" }
+
+// Kafka is the bootstrap address for source systems.
+func (a *App) Kafka() string { return strings.Join(a.brokers, ",") }
+
+// Credentials gives the logins of a demo; ok is false without one.
+func (a *App) Credentials() (c Credentials, ok bool) { return a.cast, a.cfg.Demo }
+
+// CredentialsFile is where a demo writes its logins.
+func (a *App) CredentialsFile() string { return filepath.Join(a.cfg.Data, demoFile) }
+
+func (a *App) onStop(stop func()) { a.stops = append(a.stops, stop) }
+
+// taken makes one line of an address that cannot be listened on.
+func taken(flag, address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return usage("%s: %s is in use by another program; choose another HOST:PORT", flag, address)
+	}
+	return usage("%s: cannot listen on %s: %v", flag, address, err)
+}
+
+func (a *App) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if a.listener, err = lc.Listen(ctx, "tcp", a.cfg.Listen); err != nil {
+		return taken("--listen", a.cfg.Listen, err)
+	}
+	a.onStop(func() { _ = a.listener.Close() })
+	return nil
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	st, err := sqlite.Open(ctx, a.cfg.database())
+	switch {
+	case errors.Is(err, sqlite.ErrInUse):
+		return usage("--data: %s is in use by another jumpa; stop that one or choose another directory", a.cfg.Data)
+	case errors.Is(err, sqlite.ErrNewer):
+		return usage("--data: %s was written by a newer version of jumpa; use that one or choose another directory", a.cfg.Data)
+	case err != nil:
+		return usage("--data: the database in %s cannot be opened: %v", a.cfg.Data, err)
+	}
+	a.store = st
+	a.onStop(func() {
+		if err := st.Close(); err != nil {
+			a.log.Error("the store did not close cleanly", "error", err)
+		}
+	})
+	a.topics, err = subscription.New(subscription.Default())
+	return err
+}
+
+// openBroker starts the embedded broker, or uses the configured ones, and the
+// relay that brings events there.
+func (a *App) openBroker(ctx context.Context) error {
+	if a.cfg.KafkaBrokers != "" {
+		a.brokers = strings.Split(a.cfg.KafkaBrokers, ",")
+	} else {
+		b := &broker.Broker{
+			Dir: filepath.Join(a.cfg.Data, "broker"), Listen: a.cfg.KafkaListen, Outbox: a.store, Clock: a.clock, Log: a.log,
+		}
+		if err := b.Start(ctx); err != nil {
+			return usage("%v", err)
+		}
+		a.onStop(b.Stop)
+		a.brokers = []string{b.Addr()}
+	}
+	var err error
+	if a.kafka, err = kafka.Open(kafka.Options{Brokers: a.brokers}); err != nil {
+		return err
+	}
+	a.onStop(a.kafka.Close)
+	a.relay = &outbox.Relay{Store: a.store, Publisher: a.kafka, Clock: a.clock, Log: a.log}
+	if err := a.relay.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	a.onStop(a.relay.Stop)
+	return nil
+}
+
+func (a *App) openCalls(ctx context.Context) (err error) {
+	key, err := a.key(ctx, "room.key")
+	if err != nil {
+		return err
+	}
+	a.room, err = room.New(room.Options{
+		PublicURL: a.URL, UDPAddr: a.cfg.UDPListen, Secret: key, Clock: a.clock, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.room.Start(context.WithoutCancel(ctx)); err != nil {
+		return taken("--udp-listen", a.cfg.UDPListen, err)
+	}
+	a.onStop(a.room.Stop)
+	return nil
+}
+
+// openDomain makes the consultation and the record around it.
+func (a *App) openDomain(context.Context) error {
+	mode, err := a.cfg.mode()
+	if err != nil {
+		return err
+	}
+	keeper := &record.Keeper{Clock: a.clock, Topics: a.topics, Base: a.base}
+	slots := &booking.Desk{Records: keeper}
+	a.consult = &consult.Service{
+		Store: a.store, Records: keeper, Booking: slots, Meeting: a.room, Hub: a.hub, Relay: a.relay.Wake, Clock: a.clock,
+		Window: consult.Window{Before: a.cfg.CheckInBefore, Grace: a.cfg.Grace}, Log: a.log,
+	}
+	a.room.SetAdmission(a.consult)
+	a.exchange = &exchange.Service{
+		Store: a.store, Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
+	}
+	return nil
+}
+
+// openDemo fills the exchange with the demo's people and keeps them busy.
+func (a *App) openDemo(ctx context.Context) (err error) {
+	if !a.cfg.Demo {
+		return nil
+	}
+	if a.cast, err = castOf(a.cfg.Data); err != nil {
+		return err
+	}
+	a.cast.Server, a.cast.Kafka = a.URL(), a.Kafka()
+	s := &seeder{store: a.store, exchange: a.exchange, consult: a.consult, clock: a.clock, cast: a.cast}
+	for _, step := range []func(context.Context) error{s.directory, a.accounts, s.refresh} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	var topics []string
+	for _, f := range facilities {
+		topics = append(topics, a.topics.Names(f.id)...)
+	}
+	if err := a.kafka.EnsureTopics(ctx, topics...); err != nil {
+		return fmt.Errorf("topics: %w", err)
+	}
+	a.every(time.Minute, "demo data", s.refresh)
+	return a.cast.write(a.cfg.Data)
+}
+
+func (a *App) serve(context.Context) error {
+	handler, err := a.routes()
+	if err != nil {
+		return err
+	}
+	a.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- err
+		}
+	}()
+	a.onStop(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if a.server.Shutdown(ctx) != nil {
+			_ = a.server.Close() // streams that wait for events
+		}
+	})
+	return nil
+}
+
+// keepTime runs the timers of the consultation.
+func (a *App) keepTime(context.Context) error {
+	a.every(5*time.Second, "timers", func(ctx context.Context) error {
+		if _, err := a.consult.Expire(ctx); err != nil {
+			return err
+		}
+		return a.consult.CloseEnded(ctx)
+	})
+	return nil
+}
+
+// every runs fn again and again until Stop.
+func (a *App) every(pause time.Duration, what string, fn func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := fn(ctx); err != nil && ctx.Err() == nil {
+					a.log.Error("a regular task failed and will be tried again", "task", what, "error", err)
+				}
+			}
+		}
+	})
+	a.onStop(func() { cancel(); wg.Wait() })
+}
+
+// key gives 32 secret bytes that are made once and kept in the store.
+func (a *App) key(ctx context.Context, name string) (key []byte, err error) {
+	err = a.store.Update(ctx, func(tx store.Tx) error {
+		key, err = tx.Setting(name)
+		if errors.Is(err, store.ErrNotFound) {
+			key = []byte(secret())
+			return tx.PutSetting(name, key)
+		}
+		return err
+	})
+	return key, err
+}

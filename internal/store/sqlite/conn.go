@@ -1,0 +1,136 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// conn is one connection with its prepared statements. It is used by one
+// goroutine at a time; ctx is that of the work under way.
+type conn struct {
+	sql        *sql.Conn
+	statements map[string]*sql.Stmt
+	ctx        context.Context
+}
+
+// maxStatements bounds the cache: searches come in many shapes.
+const maxStatements = 300
+
+func (c *conn) close() {
+	for _, s := range c.statements {
+		_ = s.Close()
+	}
+	_ = c.sql.Close()
+}
+
+func (c *conn) prepare(query string) (*sql.Stmt, error) {
+	if s, ok := c.statements[query]; ok {
+		return s, nil
+	}
+	if len(c.statements) >= maxStatements {
+		for q, s := range c.statements {
+			_ = s.Close()
+			delete(c.statements, q)
+		}
+	}
+	s, err := c.sql.PrepareContext(c.ctx, query)
+	if err == nil {
+		c.statements[query] = s
+	}
+	return s, err
+}
+
+func (c *conn) exec(query string, args ...any) error {
+	s, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(c.ctx, args...)
+	return err
+}
+
+// one reads a single row; store.ErrNotFound when there is none.
+func (c *conn) one(query string, args []any, to ...any) error {
+	s, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	err = s.QueryRowContext(c.ctx, args...).Scan(to...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// many reads all rows with scan.
+func many[T any](c *conn, query string, args []any, scan func(row) (T, error)) ([]T, error) {
+	s, err := c.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(c.ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// row is what *sql.Row and *sql.Rows have in common.
+type row interface{ Scan(to ...any) error }
+
+// single reads one row with scan; store.ErrNotFound when there is none.
+func single[T any](c *conn, query string, args []any, scan func(row) (T, error)) (T, error) {
+	var zero T
+	s, err := c.prepare(query)
+	if err != nil {
+		return zero, err
+	}
+	v, err := scan(s.QueryRowContext(c.ctx, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return zero, store.ErrNotFound
+	}
+	return v, err
+}
+
+// micro is a time as the database keeps it.
+func micro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// at scans a time.
+type at struct{ t *time.Time }
+
+// Scan implements sql.Scanner.
+func (a at) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return errors.New("a time is not an integer")
+	}
+	*a.t = time.Time{}
+	if n != 0 {
+		*a.t = time.UnixMicro(n).UTC()
+	}
+	return nil
+}
+
+// marks gives n question marks for a list.
+func marks(n int) string {
+	return strings.TrimSuffix(strings.Repeat("?,", n), ",")
+}

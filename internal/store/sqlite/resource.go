@@ -1,0 +1,184 @@
+package sqlite
+
+import (
+	"errors"
+	"hash/fnv"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// reader implements store.Reader, and tx store.Tx, on one connection.
+type reader struct{ *conn }
+
+type tx struct{ reader }
+
+const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
+
+func scanResource(r row) (res store.Resource, err error) {
+	err = r.Scan(&res.Type, &res.ID, &res.Version, at{&res.Updated}, &res.Method, &res.Organization, &res.Body)
+	return res, err
+}
+
+// Resource implements store.Reader.
+func (r reader) Resource(typ, id string) (store.Resource, error) {
+	return single(r.conn, "SELECT "+resourceColumns+" FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanResource)
+}
+
+// ResourceVersion implements store.Reader.
+func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, error) {
+	current, err := r.Resource(typ, id)
+	if err != nil || current.Version == version {
+		return current, err
+	}
+	return single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
+		FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE r.type = ? AND r.id = ? AND v.version = ?`,
+		[]any{typ, id, version}, scanResource)
+}
+
+// PutResource implements store.Tx.
+func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
+	var rid, version int64
+	err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if r.Version != version+1 {
+		return fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read.")
+	}
+	body := r.Body
+	if body == nil {
+		body = []byte{}
+	}
+	if version == 0 {
+		err = t.one("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?) RETURNING rid",
+			[]any{r.Type, r.ID, micro(r.Updated), r.Method, r.Organization, body}, &rid)
+	} else {
+		err = errors.Join(
+			t.exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", rid),
+			t.exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
+				r.Version, micro(r.Updated), r.Method, r.Organization, body, rid))
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range remove {
+		if err := t.unindex(r.Type, rid, e); err != nil {
+			return err
+		}
+	}
+	return t.index(r.Type, rid, add)
+}
+
+// param makes the number of a search parameter: 40 bits of a hash, so that no
+// table of names is needed.
+func param(typ, name string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(typ + "." + name))
+	return int64(h.Sum64() & (1<<40 - 1))
+}
+
+func (t *tx) unindex(typ string, rid int64, e store.Entry) error {
+	if e.Kind == store.Date {
+		return t.exec("DELETE FROM index_date WHERE param = ? AND low = ? AND high = ? AND rid = ?", param(typ, e.Param), e.Low, e.High, rid)
+	}
+	if e.Kind == store.Reference {
+		if err := t.exec("DELETE FROM index_reference WHERE value = ? AND rid = ? AND param = ?", e.Value, rid, param(typ, e.Param)); err != nil {
+			return err
+		}
+	}
+	return t.exec("DELETE FROM index_value WHERE param = ? AND value = ? AND rid = ?", param(typ, e.Param), e.Value, rid)
+}
+
+// maxRows bounds the rows of one INSERT, so that few statements are prepared.
+const maxRows = 16
+
+func (t *tx) index(typ string, rid int64, add []store.Entry) error {
+	var values, dates []any
+	for _, e := range add {
+		if e.Kind == store.Reference {
+			if err := t.exec("INSERT OR IGNORE INTO index_reference (value, rid, param) VALUES (?, ?, ?)", e.Value, rid, param(typ, e.Param)); err != nil {
+				return err
+			}
+		}
+	}
+	flush := func(table, row string, width int, args []any) error {
+		return t.exec("INSERT OR IGNORE INTO "+table+" VALUES "+strings.TrimSuffix(strings.Repeat(row+",", len(args)/width), ","), args...)
+	}
+	for _, e := range add {
+		if e.Kind == store.Date {
+			dates = append(dates, param(typ, e.Param), e.Low, e.High, rid)
+		} else {
+			values = append(values, param(typ, e.Param), e.Value, rid)
+		}
+		if len(values) == 3*maxRows {
+			if err := flush("index_value", "(?,?,?)", 3, values); err != nil {
+				return err
+			}
+			values = values[:0]
+		}
+		if len(dates) == 4*maxRows {
+			if err := flush("index_date", "(?,?,?,?)", 4, dates); err != nil {
+				return err
+			}
+			dates = dates[:0]
+		}
+	}
+	if len(values) > 0 {
+		if err := flush("index_value", "(?,?,?)", 3, values); err != nil {
+			return err
+		}
+	}
+	if len(dates) > 0 {
+		return flush("index_date", "(?,?,?,?)", 4, dates)
+	}
+	return nil
+}
+
+// Grant implements store.Tx.
+func (t *tx) Grant(typ, id, organization string) error {
+	return t.exec("INSERT OR IGNORE INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ?", organization, typ, id)
+}
+
+const mayBeSeen = "(r.organization = ? OR EXISTS (SELECT 1 FROM granted g WHERE g.rid = r.rid AND g.organization = ?))"
+
+// MaySee implements store.Reader.
+func (r reader) MaySee(typ, id, organization string) (bool, error) {
+	var n int
+	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+mayBeSeen, []any{typ, id, organization, organization}, &n)
+	return n > 0, err
+}
+
+// ReferencedBy implements store.Reader.
+func (r reader) ReferencedBy(typ, id string, limit int) ([]store.Resource, error) {
+	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
+		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ?) LIMIT ?`, []any{typ + "/" + id, limit}, scanResource)
+}
+
+// History implements store.Reader.
+func (r reader) History(q store.HistoryQuery) (store.Page, error) {
+	where, args := "v.updated >= ?", []any{micro(q.Since)}
+	for _, f := range []struct{ clause, value string }{{"v.type = ?", q.Type}, {"r.id = ?", q.ID}, {"r.type = ?", q.Type}} {
+		if f.value != "" {
+			where, args = where+" AND "+f.clause, append(args, f.value)
+		}
+	}
+	if q.Organization != "" {
+		where, args = where+" AND "+mayBeSeen, append(args, q.Organization, q.Organization)
+	}
+	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM resource r JOIN "
+	both := columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where
+	args = append(args, args...)
+	page := store.Page{}
+	if err := r.one("SELECT count(*) FROM ("+both+")", args, &page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Resources, err = many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
+		") ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?", append(args, q.Count+1, q.Offset), scanResource)
+	if len(page.Resources) > q.Count {
+		page.Resources, page.More = page.Resources[:q.Count], true
+	}
+	return page, err
+}

@@ -1,0 +1,196 @@
+-- Times are Unix microseconds, UTC; 0 is "not yet".
+
+CREATE TABLE resource (
+  rid          INTEGER PRIMARY KEY,
+  type         TEXT    NOT NULL,
+  id           TEXT    NOT NULL,
+  version      INTEGER NOT NULL,
+  updated      INTEGER NOT NULL,
+  method       TEXT    NOT NULL,
+  organization TEXT    NOT NULL,
+  body         BLOB    NOT NULL,
+  UNIQUE (type, id)
+);
+CREATE INDEX resource_updated ON resource (type, updated);
+
+-- Versions before the current one.
+CREATE TABLE resource_version (
+  rid     INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  type    TEXT    NOT NULL,
+  updated INTEGER NOT NULL,
+  method  TEXT    NOT NULL,
+  body    BLOB    NOT NULL,
+  UNIQUE (rid, version)
+);
+CREATE INDEX resource_version_updated ON resource_version (type, updated);
+
+-- Under which values a resource is found. param is a number made of the type
+-- and the parameter's name. An entry is removed by its whole key.
+CREATE TABLE index_value (
+  param INTEGER NOT NULL,
+  value TEXT    NOT NULL,
+  rid   INTEGER NOT NULL,
+  PRIMARY KEY (param, value, rid)
+) WITHOUT ROWID;
+
+CREATE TABLE index_date (
+  param INTEGER NOT NULL,
+  low   INTEGER NOT NULL,
+  high  INTEGER NOT NULL,
+  rid   INTEGER NOT NULL,
+  PRIMARY KEY (param, low, high, rid)
+) WITHOUT ROWID;
+
+-- Who refers to a record, whatever the parameter.
+CREATE TABLE index_reference (
+  value TEXT    NOT NULL,
+  rid   INTEGER NOT NULL,
+  param INTEGER NOT NULL,
+  PRIMARY KEY (value, rid, param)
+) WITHOUT ROWID;
+
+-- Organisations that may see a record, beside its owner.
+CREATE TABLE granted (
+  rid          INTEGER NOT NULL,
+  organization TEXT    NOT NULL,
+  PRIMARY KEY (rid, organization)
+) WITHOUT ROWID;
+
+CREATE TABLE session (
+  token        TEXT PRIMARY KEY,
+  room         TEXT NOT NULL UNIQUE,
+  status       TEXT NOT NULL,
+  service_type TEXT NOT NULL,
+  organization TEXT NOT NULL,
+  title        TEXT NOT NULL,
+  created      INTEGER NOT NULL,
+  activated    INTEGER NOT NULL,
+  ended        INTEGER NOT NULL,
+  closed       INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX session_open_ending ON session (ended) WHERE status = 'ended' AND closed = 0;
+
+CREATE TABLE consultation (
+  appointment        TEXT PRIMARY KEY,
+  encounter          TEXT NOT NULL,
+  patient            TEXT NOT NULL,
+  organization       TEXT NOT NULL,
+  healthcare_service TEXT NOT NULL,
+  service_type       TEXT NOT NULL,
+  token              TEXT NOT NULL,
+  state              TEXT NOT NULL,
+  start_at           INTEGER NOT NULL,
+  end_at             INTEGER NOT NULL,
+  checked_in         INTEGER NOT NULL,
+  ready              INTEGER NOT NULL,
+  in_call            INTEGER NOT NULL,
+  closed             INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX consultation_encounter ON consultation (encounter) WHERE encounter <> '';
+CREATE INDEX consultation_token ON consultation (token) WHERE token <> '';
+CREATE INDEX consultation_patient ON consultation (patient) WHERE patient <> '';
+CREATE INDEX consultation_waiting ON consultation (healthcare_service, checked_in) WHERE state IN ('waiting', 'ready');
+CREATE INDEX consultation_due ON consultation (state, end_at) WHERE closed = 0;
+
+CREATE TABLE booking (
+  slot        TEXT NOT NULL,
+  appointment TEXT NOT NULL,
+  PRIMARY KEY (slot, appointment)
+) WITHOUT ROWID;
+
+CREATE TABLE account (
+  kind         TEXT NOT NULL,
+  id           TEXT NOT NULL,
+  login        TEXT NOT NULL,
+  secret_hash  TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  organization TEXT NOT NULL,
+  scopes       TEXT NOT NULL,
+  active       INTEGER NOT NULL,
+  created      INTEGER NOT NULL,
+  demo         INTEGER NOT NULL,
+  PRIMARY KEY (kind, id),
+  UNIQUE (kind, login)
+) WITHOUT ROWID;
+
+CREATE TABLE sign_in (
+  hash    TEXT PRIMARY KEY,
+  kind    TEXT NOT NULL,
+  account TEXT NOT NULL,
+  csrf    TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  expires INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE one_time_code (
+  kind      TEXT NOT NULL,
+  login     TEXT NOT NULL,
+  code_hash TEXT NOT NULL,
+  expires   INTEGER NOT NULL,
+  attempts  INTEGER NOT NULL,
+  PRIMARY KEY (kind, login)
+) WITHOUT ROWID;
+
+CREATE TABLE notification (
+  id              TEXT PRIMARY KEY,
+  identity_number TEXT NOT NULL,
+  title           TEXT NOT NULL,
+  body            TEXT NOT NULL,
+  token           TEXT NOT NULL,
+  sender          TEXT NOT NULL,
+  created         INTEGER NOT NULL,
+  read_at         INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX notification_inbox ON notification (identity_number, created);
+
+CREATE TABLE idempotent (
+  principal TEXT NOT NULL,
+  key       TEXT NOT NULL,
+  response  BLOB NOT NULL,
+  at        INTEGER NOT NULL,
+  PRIMARY KEY (principal, key)
+) WITHOUT ROWID;
+
+CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+-- The outbox. seq follows the order of commits.
+CREATE TABLE event (
+  seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+  topic     TEXT NOT NULL,
+  key       TEXT NOT NULL,
+  number    INTEGER NOT NULL,
+  headers   TEXT NOT NULL,
+  value     BLOB NOT NULL,
+  created   INTEGER NOT NULL,
+  published INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX event_pending ON event (seq) WHERE published = 0;
+CREATE INDEX event_published ON event (published) WHERE published > 0;
+
+-- Where published events stand on the broker. Rows outlive their events, so
+-- that a broker which has lost messages is noticed.
+CREATE TABLE published (
+  topic     TEXT NOT NULL,
+  part      INTEGER NOT NULL,
+  place     INTEGER NOT NULL,
+  created   INTEGER NOT NULL,
+  PRIMARY KEY (topic, part, place)
+) WITHOUT ROWID;
+CREATE INDEX published_created ON published (topic, created);
+
+CREATE TABLE audit (
+  seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+  at           INTEGER NOT NULL,
+  action       TEXT NOT NULL,
+  operation    TEXT NOT NULL,
+  agent_kind   TEXT NOT NULL,
+  agent        TEXT NOT NULL,
+  organization TEXT NOT NULL,
+  target       TEXT NOT NULL,
+  outcome      TEXT NOT NULL,
+  trace        TEXT NOT NULL
+);
+CREATE INDEX audit_target ON audit (target);
+CREATE INDEX audit_organization ON audit (organization);

@@ -1,0 +1,172 @@
+// Package sqlite keeps the exchange's records in one SQLite file on this
+// machine, with nothing to install.
+//
+// One writer runs the waiting updates one after another, each in a savepoint
+// of its own, and commits them together: what Update has answered is on disk,
+// and the price of the disk is shared. Reads run beside it on snapshots. One
+// process may use a file at a time.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	_ "modernc.org/sqlite" // the database driver
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// Errors of Open.
+var (
+	ErrInUse = errors.New("the database is in use by another process")
+	ErrNewer = errors.New("the database was written by a newer version of this program")
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// Store is a store.Store in a SQLite file.
+type Store struct {
+	lock    *os.File
+	db      *sql.DB
+	writer  *conn
+	readers chan *conn
+
+	mu     sync.RWMutex // guards closed against sends on queue
+	closed bool
+	queue  chan *job
+	done   chan struct{}
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens or creates the database at path. It gives ErrInUse when another
+// process has it and ErrNewer when a newer program wrote it.
+func Open(ctx context.Context, path string) (_ *Store, err error) {
+	lock, err := claim(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{lock: lock, queue: make(chan *job, 1024), done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			if s.db != nil {
+				_ = s.db.Close()
+			}
+			_ = lock.Close()
+		}
+	}()
+	dsn := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() +
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(0)" +
+		"&_pragma=cache_size(-16000)&_pragma=mmap_size(268435456)&_pragma=wal_autocheckpoint(4000)&_pragma=temp_store(MEMORY)"
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return nil, err
+	}
+	n := max(4, 2*runtime.GOMAXPROCS(0))
+	s.db.SetMaxOpenConns(n + 1)
+	s.db.SetMaxIdleConns(n + 1)
+	if s.writer, err = s.connect(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.writer.migrate(ctx); err != nil {
+		return nil, err
+	}
+	s.readers = make(chan *conn, n)
+	for range n {
+		c, err := s.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.readers <- c
+	}
+	go s.write()
+	return s, nil
+}
+
+func (s *Store) connect(ctx context.Context) (*conn, error) {
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{sql: c, statements: make(map[string]*sql.Stmt)}, nil
+}
+
+// migrate brings the schema to the newest version, one numbered file at a time.
+func (c *conn) migrate(ctx context.Context) error {
+	var have int
+	if err := c.sql.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return err
+	}
+	files, err := schema.ReadDir("schema")
+	if err != nil {
+		return err
+	}
+	if have > len(files) {
+		return ErrNewer
+	}
+	for i, f := range files[have:] {
+		text, err := schema.ReadFile("schema/" + f.Name())
+		if err != nil {
+			return err
+		}
+		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, have+i+1)
+		if _, err := c.sql.ExecContext(ctx, script); err != nil {
+			return fmt.Errorf("migration %s: %w", f.Name(), err)
+		}
+	}
+	return nil
+}
+
+// Close waits for the updates under way and closes the file.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.queue)
+	s.mu.Unlock()
+	<-s.done
+	for range cap(s.readers) {
+		(<-s.readers).close()
+	}
+	s.writer.close()
+	return errors.Join(s.db.Close(), s.lock.Close())
+}
+
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, fn func(store.Reader) error) (err error) {
+	s.mu.RLock()
+	closed := s.closed
+	s.mu.RUnlock()
+	if closed {
+		return errClosed
+	}
+	var c *conn
+	select {
+	case c = <-s.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.readers <- c }()
+	c.ctx = ctx
+	if err := c.exec("BEGIN"); err != nil {
+		return err
+	}
+	defer func() {
+		c.ctx = context.WithoutCancel(ctx)
+		err = errors.Join(err, c.exec("ROLLBACK"))
+	}()
+	return fn(reader{c})
+}
+
+var errClosed = errors.New("the store is closed")

@@ -1,0 +1,109 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// maxBatch bounds how many updates share one commit.
+const maxBatch = 256
+
+// job is one Update that waits for the writer.
+type job struct {
+	ctx    context.Context
+	fn     func(store.Tx) error
+	err    error
+	answer chan error
+}
+
+// Update implements store.Store. fn runs on the writer, once. A caller whose
+// context ends while it waits is not served; once its turn has come it waits
+// for the answer of the disk.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	j := &job{ctx: ctx, fn: fn, answer: make(chan error, 1)}
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case s.queue <- j:
+		s.mu.RUnlock()
+	case <-ctx.Done():
+		s.mu.RUnlock()
+		return ctx.Err()
+	}
+	return <-j.answer
+}
+
+// write is the one writer.
+func (s *Store) write() {
+	defer close(s.done)
+	for first := range s.queue {
+		batch := []*job{first}
+	fill:
+		for len(batch) < maxBatch {
+			select {
+			case j, ok := <-s.queue:
+				if !ok {
+					break fill
+				}
+				batch = append(batch, j)
+			default:
+				break fill
+			}
+		}
+		err := s.commit(batch)
+		for _, j := range batch {
+			if j.err == nil {
+				j.err = err
+			}
+			j.answer <- j.err
+		}
+	}
+}
+
+// commit runs the jobs of a batch and puts those that succeed on disk together.
+func (s *Store) commit(batch []*job) error {
+	c := s.writer
+	c.ctx = context.Background()
+	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, j := range batch {
+		if j.err = j.ctx.Err(); j.err != nil {
+			continue
+		}
+		if err := c.exec("SAVEPOINT job"); err != nil {
+			return errors.Join(err, c.exec("ROLLBACK"))
+		}
+		j.err = guarded(j.fn, &tx{reader{c}})
+		if j.err != nil {
+			if err := c.exec("ROLLBACK TO job"); err != nil {
+				return errors.Join(err, c.exec("ROLLBACK"))
+			}
+		}
+		if err := c.exec("RELEASE job"); err != nil {
+			return errors.Join(err, c.exec("ROLLBACK"))
+		}
+	}
+	if err := c.exec("COMMIT"); err != nil {
+		return errors.Join(err, c.exec("ROLLBACK"))
+	}
+	return nil
+}
+
+// guarded turns a panic of one job into its error, so that the others and the
+// writer live on.
+func guarded(fn func(store.Tx) error, t store.Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a transaction: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn(t)
+}
