@@ -133,15 +133,19 @@ func (f *FHIR) describeAll() capabilityStatement {
 // is refused to all.
 var everything = auth.Principal{Kind: auth.Client, ID: "any", Organization: "any", Scopes: []string{"system/*.cruds"}}
 
+// derived says what can be done with a resource that is not stored.
+var derived = map[string]bool{"read": true, "search-type": true}
+
 func (f *FHIR) describeType(typ string) capabilityOfType {
-	c := capabilityOfType{Type: typ, Versioning: "versioned-update", ReadHistory: true, ConditionalRead: "full-support"}
+	c := capabilityOfType{Type: typ, Versioning: "no-version", ConditionalRead: "full-support"}
 	seen := make(map[string]bool)
 	for _, rt := range f.routes {
 		if !strings.HasPrefix(rt.pattern, "/{type}") {
 			continue
 		}
 		for _, m := range rt.methods {
-			if _, err := auth.Allow(everything, m.action, typ); err != nil || seen[m.interaction] {
+			if _, err := auth.Allow(everything, m.action, typ); err != nil || seen[m.interaction] ||
+				!search.Stored(typ) && !derived[m.interaction] {
 				continue
 			}
 			seen[m.interaction] = true
@@ -149,7 +153,10 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 		}
 	}
 	c.UpdateCreate, c.ConditionalCreate = seen["update"] && seen["create"], seen["create"]
-	c.SearchParam = []searchParam{{"_id", "token"}, {"_lastUpdated", "date"}}
+	if search.Stored(typ) {
+		c.Versioning, c.ReadHistory = "versioned-update", true
+		c.SearchParam = []searchParam{{"_id", "token"}, {"_lastUpdated", "date"}}
+	}
 	for _, p := range search.Params(typ) {
 		c.SearchParam = append(c.SearchParam, searchParam{p.Code, p.Type()})
 		if p.Kind == search.Reference {

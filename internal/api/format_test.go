@@ -262,7 +262,11 @@ func TestMetadata(t *testing.T) {
 			if !strings.Contains(strings.Join(c.SearchInclude, " "), "Encounter:appointment") || !c.UpdateCreate {
 				t.Errorf("Encounter: %+v", c)
 			}
-		case "AuditEvent", "CodeSystem":
+		case "AuditEvent":
+			if all != "search-type read" || c.Versioning != "no-version" || len(c.SearchParam) != 2 {
+				t.Errorf("AuditEvent: %s %+v", all, c.SearchParam)
+			}
+		case "CodeSystem":
 			if strings.Contains(all, "update") || strings.Contains(all, "create") || c.UpdateCreate {
 				t.Errorf("%s: %s", c.Type, all)
 			}

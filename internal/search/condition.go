@@ -14,10 +14,10 @@ import (
 func condition(typ, key, value, base string) (c store.Clause, known bool, err error) {
 	code, modifier, _ := strings.Cut(key, ":")
 	p, ok := find(typ, code)
-	switch code {
-	case "_id":
+	switch {
+	case code == "_id" && Stored(typ):
 		p, ok = Param{Code: code}, true
-	case "_lastUpdated":
+	case code == "_lastUpdated" && Stored(typ):
 		p, ok = Param{Code: code, Kind: Date}, true
 	}
 	if !ok {

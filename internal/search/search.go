@@ -98,7 +98,7 @@ func TypeNamed(name string) bool { return params[name] != nil }
 func Types() []string { return slices.Clone(resourceTypes) }
 
 // Params gives the search parameters of a resource type by code, without _id
-// and _lastUpdated, which every type has.
+// and _lastUpdated, which every stored type has.
 func Params(typ string) []Param { return slices.Clone(params[typ]) }
 
 func find(typ, code string) (Param, bool) {

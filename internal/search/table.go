@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// row defines one search parameter. In base, "*" stands for every type and
-// "?" for every type that the table does not name. Paths are alternatives,
+// row defines one search parameter. In base, "*" stands for every stored type
+// and "?" for every one that the table does not name. Paths are alternatives,
 // target types of a reference are separated by spaces.
 type row struct {
 	base, code string
@@ -62,13 +62,8 @@ var table = []row{
 	{"AppointmentResponse", "patient", Reference, "actor", "Patient"},
 	{"AppointmentResponse", "practitioner", Reference, "actor", "Practitioner"},
 
-	{"AuditEvent", "action", Code, "action", ""},
-	{"AuditEvent", "agent", Reference, "agent.who", ""},
 	{"AuditEvent", "date", Date, "recorded", ""},
 	{"AuditEvent", "entity", Reference, "entity.what", ""},
-	{"AuditEvent", "outcome", Code, "outcome", ""},
-	{"AuditEvent", "subtype", Token, "subtype", ""},
-	{"AuditEvent", "type", Token, "type", ""},
 
 	{"ChargeItem", "cid-reference", Reference, "@charge-item-definition-reference-my-core.value", "ChargeItemDefinition"},
 	{"ChargeItem", "code", Token, "code", ""},
@@ -276,6 +271,11 @@ var table = []row{
 	{"ValueSet", "version", Code, "version", ""},
 }
 
+// Stored tells whether resources of the type are kept as documents. The
+// exception are AuditEvents, which are made from the audit trail when they are
+// read: they have no history, and only their own search parameters.
+func Stored(typ string) bool { return typ != "AuditEvent" }
+
 // params holds the table by resource type, each type's parameters in order.
 var params = arrange(table)
 
@@ -287,7 +287,7 @@ func arrange(rows []row) map[string][]Param {
 	byType := make(map[string][]Param, len(resourceTypes))
 	for _, typ := range resourceTypes {
 		for _, r := range rows {
-			if r.base == typ || r.base == "*" || r.base == "?" && !named[typ] {
+			if r.base == typ || r.base == "*" && Stored(typ) || r.base == "?" && !named[typ] {
 				byType[typ] = append(byType[typ], r.param())
 			}
 		}
