@@ -111,11 +111,7 @@ func patients(r store.Reader, identityNumber string) ([]string, error) {
 	if identityNumber == "" {
 		return nil, nil
 	}
-	var any []store.Match
-	for _, system := range mycore.IdentitySystems {
-		any = append(any, store.Match{Kind: store.Token, Compare: store.Equal, Value: identityNumber + "|" + system})
-	}
-	page, err := r.Search(store.Query{Type: "Patient", Where: []store.Clause{{Param: "identifier", Any: any}}, Count: 100})
+	page, err := r.Search(notify.ByIdentityNumber(identityNumber, "", 100))
 	if err != nil {
 		return nil, err
 	}
