@@ -257,9 +257,8 @@ func (c *call) suspend() {
 	}
 }
 
-// sweep gives up seats that were away too long, renews tickets and asks again
-// for key frames. It reports whether the call is idle for so long that it can
-// be forgotten.
+// sweep gives up seats that were away too long and renews tickets. It reports
+// whether the call is idle for so long that it can be forgotten.
 func (c *call) sweep(now time.Time) (idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -271,9 +270,6 @@ func (c *call) sweep(now time.Time) (idle bool) {
 			gone = true
 		case s.conn != nil:
 			s.conn.renewTicket(now)
-			for _, st := range s.streams {
-				st.remind()
-			}
 		}
 	}
 	if gone {

@@ -8,6 +8,8 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -99,11 +101,14 @@ func configure(engine *webrtc.MediaEngine, registry *interceptor.Registry) error
 			return err
 		}
 	}
-	if err := webrtc.ConfigureNackWithOptions(engine, registry, nil, nack.ResponderSize(keptPackets)); err != nil {
+	generator := []nack.GeneratorOption{nack.WithGeneratorLoggerFactory(quiet())}
+	err := webrtc.ConfigureNackWithOptions(engine, registry, generator, nack.ResponderSize(keptPackets), nack.WithResponderLoggerFactory(quiet()))
+	if err != nil {
 		return err
 	}
-	if err := webrtc.ConfigureRTCPReports(registry); err != nil {
+	reports := []report.ReceiverOption{report.WithReceiverLoggerFactory(quiet())}
+	if err := webrtc.ConfigureRTCPReportsWithOptions(registry, reports, report.WithSenderLoggerFactory(quiet())); err != nil {
 		return err
 	}
-	return webrtc.ConfigureTWCCSender(engine, registry)
+	return webrtc.ConfigureTWCCSenderWithOptions(engine, registry, twcc.WithLoggerFactory(quiet()))
 }

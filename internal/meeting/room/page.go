@@ -20,6 +20,9 @@ var files embed.FS
 // for none of them.
 var languages = []string{"en", "ms", "zh", "ta"}
 
+// staticFiles are what the page loads, under /room/static/.
+var staticFiles = []string{"room.js", "call.js", "devices.js", "room.css"}
+
 // page is the web page of a call, the same for every room: it learns who
 // joins from the fragment of its address, which never reaches the server.
 type page struct {

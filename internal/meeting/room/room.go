@@ -257,8 +257,7 @@ func (r *Room) open(room string) (*call, error) {
 	return c, nil
 }
 
-// watch gives up seats, collects idle rooms and asks again for pictures that
-// have not come.
+// watch gives up seats, renews tickets and collects idle rooms.
 func (r *Room) watch(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
@@ -316,7 +315,7 @@ func (r *Room) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /room/{room}", r.servePage)
 	mux.HandleFunc("GET /room/{room}/socket", r.serveSocket)
-	for _, name := range []string{"room.js", "room.css"} {
+	for _, name := range staticFiles {
 		mux.Handle("GET /room/static/"+name, r.page.static)
 	}
 	return mux

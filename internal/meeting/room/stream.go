@@ -12,7 +12,6 @@ import (
 
 const (
 	keyFrameThrottle = 500 * time.Millisecond
-	keyFrameRetry    = 2 * time.Second
 	maxPacket        = 1500
 )
 
@@ -34,7 +33,7 @@ func newStream(remote *webrtc.TrackRemote, seat string, pc *webrtc.PeerConnectio
 	if remote.Kind() == webrtc.RTPCodecTypeVideo {
 		capability, name = vp8, "video"
 	}
-	local, err := webrtc.NewTrackLocalStaticRTP(capability, name, seat)
+	local, err := webrtc.NewTrackLocalStaticRTP(capability, name+"-"+seat, seat)
 	if err != nil {
 		return nil, err
 	}
@@ -50,25 +49,18 @@ func newStream(remote *webrtc.TrackRemote, seat string, pc *webrtc.PeerConnectio
 
 func (st *stream) isVideo() bool { return st.kind == webrtc.RTPCodecTypeVideo }
 
-// wantKeyFrame asks the sender for a picture that needs none before it, at
-// most twice a second; remind repeats it until one has passed.
+// wantKeyFrame asks the sender for a picture that needs none before it. The
+// next packets repeat it, at most twice a second, until one has passed.
 func (st *stream) wantKeyFrame() {
-	if !st.isVideo() {
-		return
-	}
-	st.wanted.Store(true)
-	st.askAfter(keyFrameThrottle)
-}
-
-func (st *stream) remind() {
-	if st.wanted.Load() {
-		st.askAfter(keyFrameRetry)
+	if st.isVideo() {
+		st.wanted.Store(true)
+		st.askAgain()
 	}
 }
 
-func (st *stream) askAfter(pause time.Duration) {
+func (st *stream) askAgain() {
 	now, last := int64(time.Since(epoch)), st.askedAt.Load()
-	if now-last >= int64(pause) && st.askedAt.CompareAndSwap(last, now) {
+	if now-last >= int64(keyFrameThrottle) && st.askedAt.CompareAndSwap(last, now) {
 		st.ask()
 	}
 }
@@ -97,8 +89,12 @@ func (st *stream) forward(remote *webrtc.TrackRemote, held *atomic.Bool) {
 		if gap {
 			offset, gap = packet.SequenceNumber-last-1, false
 		}
-		if st.isVideo() && isKeyFrame(packet.Payload) {
+		switch {
+		case !st.isVideo() || !st.wanted.Load():
+		case isKeyFrame(packet.Payload):
 			st.wanted.Store(false)
+		default:
+			st.askAgain()
 		}
 		packet.SequenceNumber -= offset
 		if ahead := packet.SequenceNumber - last; !started || ahead < 1<<15 {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/logging"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -37,10 +39,12 @@ func newAPI() (*webrtc.API, error) {
 	if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: vp8, PayloadType: 96}, webrtc.RTPCodecTypeVideo); err != nil {
 		return nil, err
 	}
-	if err := webrtc.ConfigureNack(engine, registry); err != nil {
+	generator := []nack.GeneratorOption{nack.WithGeneratorLoggerFactory(s.LoggerFactory)}
+	if err := webrtc.ConfigureNackWithOptions(engine, registry, generator, nack.WithResponderLoggerFactory(s.LoggerFactory)); err != nil {
 		return nil, err
 	}
-	if err := webrtc.ConfigureRTCPReports(registry); err != nil {
+	reports := []report.ReceiverOption{report.WithReceiverLoggerFactory(s.LoggerFactory)}
+	if err := webrtc.ConfigureRTCPReportsWithOptions(registry, reports, report.WithSenderLoggerFactory(s.LoggerFactory)); err != nil {
 		return nil, err
 	}
 	return webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry)), nil
