@@ -45,7 +45,6 @@ type capabilityStatement struct {
 	Implementation implementation     `json:"implementation"`
 	FHIRVersion    string             `json:"fhirVersion"`
 	Format         []string           `json:"format"`
-	Guides         []string           `json:"implementationGuide"`
 	Rest           []capabilityOfRest `json:"rest"`
 }
 

@@ -150,6 +150,9 @@ func (f *FHIR) route(rt fhirRoute) http.Handler {
 		if err := negotiate(w, r); err != nil {
 			return err
 		}
+		if m.interaction != "capabilities" {
+			w.Header().Set("Cache-Control", "no-store") // records of patients
+		}
 		return m.serve(f, w, r)
 	})
 }

@@ -88,7 +88,7 @@ func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Docume
 		} else {
 			f.ServeHTTP(answer, sub)
 		}
-		b.add(answer.entry())
+		b.add(answer.entry(n.First("request.method").Is(http.MethodHead)))
 	}
 	b.end()
 	return nil
@@ -149,7 +149,8 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	return rec.body.Write(p)
 }
 
-func (rec *recorder) entry() entry {
+// entry gives the answer without what net/http would not send to a HEAD.
+func (rec *recorder) entry(head bool) entry {
 	answer := response{
 		Status: strings.TrimSpace(strconv.Itoa(rec.status) + " " + http.StatusText(rec.status)),
 		ETag:   rec.header.Get("ETag"), Location: rec.header.Get("Location"),
@@ -157,9 +158,13 @@ func (rec *recorder) entry() entry {
 	if at, err := http.ParseTime(rec.header.Get("Last-Modified")); err == nil {
 		answer.LastModified = fhir.FormatInstant(at)
 	}
-	if rec.status >= http.StatusBadRequest {
-		answer.Outcome = json.RawMessage(rec.body.Bytes())
+	switch body := rec.body.Bytes(); {
+	case len(body) == 0 || head:
 		return entry{response: fhir.Marshal(answer)}
+	case rec.status >= http.StatusBadRequest:
+		answer.Outcome = json.RawMessage(body)
+		return entry{response: fhir.Marshal(answer)}
+	default:
+		return entry{resource: body, response: fhir.Marshal(answer)}
 	}
-	return entry{resource: rec.body.Bytes(), response: fhir.Marshal(answer)}
 }
