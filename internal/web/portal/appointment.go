@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"regexp"
@@ -156,6 +157,9 @@ func (p *Portal) card(v *visit, view consult.View) (card, error) {
 // lists are the appointments as the list shows them.
 type lists struct{ Today, Coming, Past []card }
 
+// urgency orders the appointments of today; phases without one come between.
+var urgency = map[phase]int{ready: -3, inCall: -3, waiting: -2, mayEnter: -1, finished: 1, cancelled: 1, noShow: 1, abandoned: 1}
+
 // maxPast is how many past appointments the list shows.
 const maxPast = 10
 
@@ -181,6 +185,8 @@ func (p *Portal) list(w http.ResponseWriter, r *http.Request, v *visit) error {
 			l.Past = append(l.Past, c)
 		}
 	}
+	// What needs the patient now stands first.
+	slices.SortStableFunc(l.Today, func(a, b card) int { return cmp.Compare(urgency[a.Phase], urgency[b.Phase]) })
 	slices.Reverse(l.Past)
 	l.Past = l.Past[:min(len(l.Past), maxPast)]
 	return p.show(w, r, v, http.StatusOK, "list", frame{Data: l})

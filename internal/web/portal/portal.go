@@ -45,8 +45,9 @@ type Consultations interface {
 
 // SignIns knows the people and their browsers.
 type SignIns interface {
-	// SendCode sends a one-time code to the person with this identity number;
-	// it never tells whether the person is known.
+	// SendCode sends a one-time code to the person with this identity number,
+	// written in any usual way; it never tells whether the person is known.
+	// Errors: fhir.Error value (no identity number), throttled.
 	SendCode(ctx context.Context, kind auth.Kind, login string) error
 	// SignIn checks a one-time code. activate also activates an account that
 	// is not yet active (terms were accepted). Errors: fhir.Error login (wrong

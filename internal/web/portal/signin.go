@@ -3,7 +3,6 @@ package portal
 import (
 	"net/http"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -80,12 +79,20 @@ func (p *Portal) sendActivation(w http.ResponseWriter, r *http.Request, v *visit
 	return p.begin(w, r, v, "activate", true)
 }
 
+// maxLogin is in bytes; what an identity number is, the sign-ins know.
+const maxLogin = 40
+
+// begin has a code sent to the person with the identity number of the form.
 func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, from string, activate bool) error {
-	login, ok := identityNumber(r.PostForm.Get("identity"))
-	if !ok {
+	login := strings.TrimSpace(r.PostForm.Get("identity"))
+	if login == "" || len(login) > maxLogin {
 		return leave(w, r, Root+from, "identity")
 	}
-	if err := p.SignIns.SendCode(r.Context(), auth.Patient, login); err != nil {
+	switch err := p.SignIns.SendCode(r.Context(), auth.Patient, login); {
+	case err == nil:
+	case fhir.CodeOf(err) == fhir.CodeValue:
+		return leave(w, r, Root+from, "identity")
+	default:
 		return err
 	}
 	v.entry.Login, v.entry.Activate = login, activate
@@ -93,21 +100,6 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, from st
 		return err
 	}
 	return leave(w, r, Root+"sign-in/code", "")
-}
-
-var (
-	identityForm = regexp.MustCompile(`^[A-Z0-9][A-Z0-9/-]{4,29}$`)
-	myKad        = regexp.MustCompile(`^[0-9]{6}-?[0-9]{2}-?[0-9]{4}$`)
-)
-
-// identityNumber reads what people type: MyKad numbers with dashes or spaces
-// lose them, other numbers keep their form.
-func identityNumber(typed string) (string, bool) {
-	s := strings.ToUpper(strings.Join(strings.Fields(typed), ""))
-	if myKad.MatchString(s) {
-		s = strings.ReplaceAll(s, "-", "")
-	}
-	return s, identityForm.MatchString(s)
 }
 
 // codePage is the page for the one-time code.
