@@ -81,7 +81,7 @@ func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Docume
 	w.WriteHeader(http.StatusOK)
 	b := newBundle(w, "batch-response", fhir.FormatInstant(f.clock()), -1, []link{{"self", f.baseURL()}})
 	for n := range doc.All("entry") {
-		answer := &recorder{header: make(http.Header), status: http.StatusOK}
+		answer := &batchAnswer{header: make(http.Header), status: http.StatusOK}
 		if sub, err := f.batchRequest(r, n); err != nil {
 			answer.status = fhir.Status(err)
 			answer.body.Write(fhir.Outcome(err, ""))
@@ -125,8 +125,8 @@ func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error)
 	return sub, nil
 }
 
-// recorder keeps the answer to one entry of a batch.
-type recorder struct {
+// batchAnswer keeps the answer to one entry of a batch.
+type batchAnswer struct {
 	header http.Header
 	status int
 	wrote  bool
@@ -134,34 +134,34 @@ type recorder struct {
 }
 
 // Header implements http.ResponseWriter.
-func (rec *recorder) Header() http.Header { return rec.header }
+func (a *batchAnswer) Header() http.Header { return a.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (rec *recorder) WriteHeader(status int) {
-	if !rec.wrote {
-		rec.status, rec.wrote = status, true
+func (a *batchAnswer) WriteHeader(status int) {
+	if !a.wrote {
+		a.status, a.wrote = status, true
 	}
 }
 
 // Write implements http.ResponseWriter.
-func (rec *recorder) Write(p []byte) (int, error) {
-	rec.wrote = true
-	return rec.body.Write(p)
+func (a *batchAnswer) Write(p []byte) (int, error) {
+	a.wrote = true
+	return a.body.Write(p)
 }
 
 // entry gives the answer without what net/http would not send to a HEAD.
-func (rec *recorder) entry(head bool) entry {
+func (a *batchAnswer) entry(head bool) entry {
 	answer := response{
-		Status: strings.TrimSpace(strconv.Itoa(rec.status) + " " + http.StatusText(rec.status)),
-		ETag:   rec.header.Get("ETag"), Location: rec.header.Get("Location"),
+		Status: strings.TrimSpace(strconv.Itoa(a.status) + " " + http.StatusText(a.status)),
+		ETag:   a.header.Get("ETag"), Location: a.header.Get("Location"),
 	}
-	if at, err := http.ParseTime(rec.header.Get("Last-Modified")); err == nil {
+	if at, err := http.ParseTime(a.header.Get("Last-Modified")); err == nil {
 		answer.LastModified = fhir.FormatInstant(at)
 	}
-	switch body := rec.body.Bytes(); {
+	switch body := a.body.Bytes(); {
 	case len(body) == 0 || head:
 		return entry{response: fhir.Marshal(answer)}
-	case rec.status >= http.StatusBadRequest:
+	case a.status >= http.StatusBadRequest:
 		answer.Outcome = json.RawMessage(body)
 		return entry{response: fhir.Marshal(answer)}
 	default:
