@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 
@@ -75,7 +76,7 @@ func (f *FHIR) doneEntry(out exchange.Outcome, whole bool) entry {
 
 // oneByOne sends each entry through the interface as a request of its own.
 func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Document) error {
-	if n := doc.Get("entry"); n.Exists() && doc.Root().Get("entry").Len() > maxBatch {
+	if doc.Root().Get("entry").Len() > maxBatch {
 		return fhir.Errorf(fhir.CodeTooCostly, "Bundle.entry", "A batch has at most %d entries.", maxBatch)
 	}
 	w.WriteHeader(http.StatusOK)
@@ -96,7 +97,7 @@ func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Docume
 
 // batchHeaders says which members of an entry's request are headers.
 var batchHeaders = map[string]string{
-	"ifMatch": "If-Match", "ifNoneMatch": "If-None-Match", "ifNoneExist": "If-None-Exist", "ifModifiedSince": "If-Modified-Since",
+	"ifMatch": "If-Match", "ifNoneMatch": "If-None-Match", "ifNoneExist": "If-None-Exist",
 }
 
 func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error) {
@@ -109,7 +110,7 @@ func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error)
 		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry needs a request with method and url.")
 	}
 	sub, err := http.NewRequestWithContext(r.Context(), method, Root+"/"+target, bytes.NewReader(n.Get("resource").Raw()))
-	if err != nil {
+	if err != nil || path.Clean(sub.URL.Path) != strings.TrimSuffix(sub.URL.Path, "/") { // which the mux would redirect
 		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry's request cannot be read.")
 	}
 	sub.Header.Set("Content-Type", mediaFHIR)
