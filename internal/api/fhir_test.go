@@ -206,7 +206,6 @@ func TestFHIR(t *testing.T) {
 			{"request":{"method":"GET","url":"../auth/jwks"}},
 			{"request":{"method":"GET","url":"Patient//p1"}},
 			{"request":{"method":"G T","url":"Patient/p1"}},
-			{"request":{"method":"GET","url":"Patient/p1/"}},
 			{"request":{"method":"POST","url":"/"}}]}`, status: 200, excludes: "Siti",
 			contains: `"batch-response" & "201 Created" & "404 Not Found" & "searchset" & "204 No Content" & "not-found" & "400 Bad Request"`},
 
