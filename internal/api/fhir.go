@@ -1,3 +1,14 @@
+// Package api is the door of the exchange for other systems: the FHIR R4
+// interface, the Jitsi session and notification APIs, and the OAuth2 endpoints
+// that give out access tokens.
+//
+// Handlers return errors, and one place turns them into OperationOutcomes. The
+// FHIR interface has one file for each interaction; its CapabilityStatement is
+// made from the tables that the handlers themselves use. Stored documents go
+// out with the bytes in which they are kept.
+//
+// The package decides nothing about records or consultations, and it speaks
+// JSON only.
 package api
 
 import (
