@@ -323,3 +323,17 @@ func TestOtherBroker(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestLastMessageLost sees that the loss of a single message is noticed.
+func TestLastMessageLost(t *testing.T) {
+	for recorded, ok := range map[int64]bool{5: true, 6: false} {
+		st := database(t)
+		b := running(t, &broker.Broker{Outbox: st, Clock: clock})
+		produce(t, b.Addr(), topic, 0, 5)
+		record(t, st, topic, now, 0, recorded)
+		b.Stop()
+		if err := b.Start(t.Context()); (err == nil) != ok {
+			t.Errorf("5 messages on the broker, %d in the outbox: %v", recorded, err)
+		}
+	}
+}
