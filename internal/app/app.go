@@ -8,6 +8,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -300,7 +301,8 @@ func (a *App) key(ctx context.Context, name string) (key []byte, err error) {
 	err = a.store.Update(ctx, func(tx store.Tx) error {
 		key, err = tx.Setting(name)
 		if errors.Is(err, store.ErrNotFound) {
-			key = []byte(secret())
+			key = make([]byte, 32)
+			_, _ = rand.Read(key) // never fails
 			return tx.PutSetting(name, key)
 		}
 		return err

@@ -111,11 +111,18 @@ func Search(r store.Reader, q store.Query) (store.Page, error) {
 			return store.Page{}, unsupported(c.Param)
 		}
 	}
+	page := store.Page{Total: -1}
+	if q.Total || q.Count == 0 {
+		n, err := r.AuditCount(ask)
+		if err != nil || q.Count == 0 {
+			return store.Page{Total: n}, err
+		}
+		page.Total = n
+	}
 	list, err := r.AuditTrail(ask)
 	if err != nil {
 		return store.Page{}, err
 	}
-	page := store.Page{Total: -1}
 	for i, a := range list {
 		if i == q.Count {
 			page.More = true

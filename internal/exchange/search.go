@@ -116,7 +116,7 @@ func (s *Service) forward(r store.Reader, p auth.Principal, m store.Resource, in
 	if err != nil {
 		return err
 	}
-	for _, entry := range search.Index(doc) {
+	for _, entry := range search.Index(doc, s.Base()) {
 		if entry.Kind != store.Reference || entry.Param != inc.Param {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
@@ -167,7 +168,7 @@ func Known(r store.Reader, organization, number string) (bool, error) {
 func ByIdentityNumber(number, organization string, count int) store.Query {
 	var any []store.Match
 	for _, system := range mycore.IdentitySystems {
-		any = append(any, store.Match{Kind: store.Token, Compare: store.Equal, Value: number + "|" + system})
+		any = append(any, store.Match{Kind: store.Token, Compare: store.Equal, Value: search.TokenValue(number, system)})
 	}
 	return store.Query{
 		Type: "Patient", Organization: organization, Count: count,

@@ -83,7 +83,7 @@ func (k *Keeper) Put(tx store.Tx, v Version) (*Current, error) {
 		return nil, err
 	}
 	res.Body = doc.Bytes()
-	add, remove := search.Diff(index(before), index(doc))
+	add, remove := search.Diff(k.index(before), k.index(doc))
 	if err := tx.PutResource(res, add, remove); err != nil {
 		return nil, err
 	}
@@ -102,14 +102,14 @@ func (k *Keeper) Delete(tx store.Tx, before *Current) (store.Resource, error) {
 		Type: before.Type, ID: before.ID, Version: before.Version + 1,
 		Updated: k.Clock(), Method: "DELETE", Organization: before.Organization,
 	}
-	return res, tx.PutResource(res, nil, index(before.Doc))
+	return res, tx.PutResource(res, nil, k.index(before.Doc))
 }
 
-func index(doc *fhir.Document) []store.Entry {
+func (k *Keeper) index(doc *fhir.Document) []store.Entry {
 	if doc == nil {
 		return nil
 	}
-	return search.Index(doc)
+	return search.Index(doc, k.Base())
 }
 
 // announce puts an event into the outbox for every topic that the change meets.

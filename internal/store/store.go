@@ -277,6 +277,7 @@ type Reader interface {
 	Setting(name string) ([]byte, error)
 
 	AuditTrail(q AuditQuery) ([]Audit, error)
+	AuditCount(q AuditQuery) (int, error)                                             // of all that AuditTrail gives, whatever Offset and Count
 	PendingEvents(limit int) ([]Event, error)                                         // unpublished, in commit order
 	LastPublished() ([]Published, error)                                              // the highest offset of each topic and partition
 	PublishedSince(topic string, since time.Time) (oldest map[int32]int64, err error) // lowest offset per partition published for events created at or after since

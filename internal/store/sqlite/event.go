@@ -94,19 +94,31 @@ func (t *tx) PutAudit(a store.Audit) error {
 
 // AuditTrail implements store.Reader.
 func (r reader) AuditTrail(q store.AuditQuery) ([]store.Audit, error) {
-	where, args := []string{"at >= ?"}, []any{micro(q.Since)}
-	for _, f := range []struct{ column, value string }{{"target", q.Target}, {"agent", q.Agent}, {"organization", q.Organization}} {
-		if f.value != "" {
-			where, args = append(where, f.column+" = ?"), append(args, f.value)
-		}
-	}
-	if q.Seq != 0 {
-		where, args = append(where, "seq = ?"), append(args, q.Seq)
-	}
+	where, args := audited(q)
 	return many(r.conn, "SELECT seq, at, action, operation, agent_kind, agent, organization, target, outcome, trace FROM audit WHERE "+
-		strings.Join(where, " AND ")+" ORDER BY seq DESC LIMIT ? OFFSET ?", append(args, q.Count, q.Offset),
+		where+" ORDER BY seq DESC LIMIT ? OFFSET ?", append(args, q.Count, q.Offset),
 		func(r row) (a store.Audit, err error) {
 			err = r.Scan(&a.Seq, at{&a.At}, &a.Action, &a.Operation, &a.AgentKind, &a.Agent, &a.Organization, &a.Target, &a.Outcome, &a.Trace)
 			return a, err
 		})
+}
+
+// AuditCount implements store.Reader.
+func (r reader) AuditCount(q store.AuditQuery) (n int, err error) {
+	where, args := audited(q)
+	err = r.one("SELECT count(*) FROM audit WHERE "+where, args, &n)
+	return n, err
+}
+
+func audited(q store.AuditQuery) (where string, args []any) {
+	clauses, args := []string{"at >= ?"}, []any{micro(q.Since)}
+	for _, f := range []struct{ column, value string }{{"target", q.Target}, {"agent", q.Agent}, {"organization", q.Organization}} {
+		if f.value != "" {
+			clauses, args = append(clauses, f.column+" = ?"), append(args, f.value)
+		}
+	}
+	if q.Seq != 0 {
+		clauses, args = append(clauses, "seq = ?"), append(args, q.Seq)
+	}
+	return strings.Join(clauses, " AND "), args
 }

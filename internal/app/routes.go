@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/jumpa-hie/jumpa/internal/api"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/web/portal"
+)
+
+// routes puts all surfaces under one address.
+func (a *App) routes() (http.Handler, error) {
+	pageKey, err := a.key(context.Background(), "api.page-key")
+	if err != nil {
+		return nil, err
+	}
+	fhirAPI, err := api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey})
+	if err != nil {
+		return nil, err
+	}
+	patients, err := a.portal()
+	if err != nil {
+		return nil, err
+	}
+	registry := a.metrics()
+
+	systems := http.NewServeMux() // for source systems: bearer tokens
+	fhirAPI.Register(systems)
+	(&api.OAuth{Tokens: a.access.tokens, URL: a.URL, Clock: a.clock}).Register(systems)
+	(&api.Sessions{Keeper: a.consult}).Register(systems)
+	(&api.Notifications{Notifier: a.access.notify, Tokens: a.access.tokens}).Register(systems)
+	guarded := api.Bearer(a.access.tokens, systems)
+
+	mux := http.NewServeMux()
+	for _, path := range []string{"/baseR4", "/baseR4/", "/auth/", "/.well-known/", "/jitsi/", "/api/"} {
+		mux.Handle(path, guarded)
+	}
+	mux.Handle(portal.Root, patients)
+	mux.Handle("/room/", a.room.Handler())
+	mux.Handle("/desk/", http.HandlerFunc(a.serveDesk))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", a.ready)
+	mux.Handle("GET /{$}", http.RedirectHandler(portal.Root, http.StatusFound))
+	return api.NewObserver(a.log, a.clock, registry).Watch(mux), nil
+}
+
+func (a *App) portal() (http.Handler, error) {
+	key, err := a.key(context.Background(), "portal.key")
+	if err != nil {
+		return nil, err
+	}
+	o := portal.Options{
+		Consultations: a.consult, SignIns: a.access.browsers, Inbox: a.access.notify, Signals: a.hub,
+		Secure: strings.HasPrefix(a.URL(), "https:"), Key: key, Clock: a.clock, Log: a.log,
+	}
+	if a.access.codes != nil {
+		o.DevMessages = a.access.codes.messages
+	}
+	p, err := portal.New(o)
+	if err == nil {
+		a.onStop(p.Stop)
+	}
+	return p, err
+}
+
+// ready tells the truth: the store answers and the broker answers.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	for _, probe := range []struct {
+		name string
+		ask  func() error
+	}{
+		{"store", func() error { return a.store.View(ctx, func(store.Reader) error { return nil }) }},
+		{"broker", func() error { return a.kafka.Ping(ctx) }},
+	} {
+		if err := probe.ask(); err != nil {
+			a.log.Warn("not ready", "part", probe.name, "error", err)
+			http.Error(w, probe.name+" does not answer", http.StatusServiceUnavailable)
+			return
+		}
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+// metrics makes the registry with what the packages count.
+func (a *App) metrics() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	gauge := func(name, help string, read func() float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	counter := func(name, help string, read func() float64) {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+	}
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge("jumpa_outbox_pending", "Committed events that the broker does not have yet.", func() float64 { n, _ := a.relay.Lag(); return float64(n) })
+	gauge("jumpa_outbox_oldest_seconds", "Age of the oldest event that the broker does not have yet.", func() float64 {
+		if n, oldest := a.relay.Lag(); n > 0 {
+			return a.clock().Sub(oldest).Seconds()
+		}
+		return 0
+	})
+	counter("jumpa_outbox_published_total", "Events that the broker has acknowledged.", func() float64 { return float64(a.relay.Stats().Published) })
+	counter("jumpa_outbox_failed_total", "Attempts to publish an event that failed.", func() float64 { return float64(a.relay.Stats().Failed) })
+	gauge("jumpa_rooms", "Embedded call rooms that are open.", func() float64 { n, _ := a.room.Counts(); return float64(n) })
+	gauge("jumpa_room_people", "People in embedded calls.", func() float64 { _, n := a.room.Counts(); return float64(n) })
+	return registry
+}
+
+// version is that of the module, or of the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unreleased"
+	}
+	return info.Main.Version
+}
