@@ -1,17 +1,18 @@
 package portal
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/jumpa-hie/jumpa/fhir"
-	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 // callPage is the page that holds the video call.
 type callPage struct {
 	card
-	Credentials meeting.Credentials
+	Room string // address of the video call, with the patient's credentials
 }
 
 // call opens the video call in a frame. Each opening mints credentials of its
@@ -32,7 +33,14 @@ func (p *Portal) call(w http.ResponseWriter, r *http.Request, v *visit) error {
 	default:
 		return err
 	}
-	return p.show(w, r, v, http.StatusOK, "call", frame{Script: "call.js", Data: callPage{c, credentials}})
+	room, err := url.Parse(credentials.JoinURL)
+	if err != nil {
+		return errors.New("the meeting provider gave an address that is none") // its text holds credentials
+	}
+	q := room.Query()
+	q.Set("lang", string(v.lang)) // both video systems speak the patient's language
+	room.RawQuery = q.Encode()
+	return p.show(w, r, v, http.StatusOK, "call", frame{Script: "call.js", Data: callPage{c, room.String()}})
 }
 
 // present is the part of the call page that says who is there.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -222,7 +224,7 @@ func TestVisitWithoutScripts(t *testing.T) {
 	if a = b.get(Root + "appointments/a1"); !strings.Contains(a.body, `href="/rekodsaya/appointments/a1/call"`) {
 		t.Error("no way into the call")
 	}
-	if a = b.get(Root + "appointments/a1/call"); !strings.Contains(a.body, `src="/room/#jwt=aaaa.bbbb.cccc" allow="camera; microphone; autoplay; display-capture"`) {
+	if a = b.get(Root + "appointments/a1/call"); !strings.Contains(a.body, `src="/room/?lang=ms#jwt=aaaa.bbbb.cccc" allow="camera; microphone; autoplay; display-capture"`) {
 		t.Error("no room in the call page")
 	}
 
@@ -510,5 +512,34 @@ func TestRoomOriginMayUseTheCamera(t *testing.T) {
 	}
 	if pp := h.Get("Permissions-Policy"); !strings.Contains(pp, `camera=(self "https://meet.example")`) {
 		t.Errorf("permissions %q", pp)
+	}
+}
+
+// A text that no page uses is a text that nobody keeps right.
+func TestEveryTextIsUsed(t *testing.T) {
+	texts, err := os.ReadFile(filepath.Join("..", "ui", "texts", "portal.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, pattern := range []string{"pages/*.html", "*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, n := range names {
+			body, err := os.ReadFile(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(n, "_test.go") {
+				all.Write(body)
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\[(.+)\]$`).FindAllStringSubmatch(string(texts), -1) {
+		if !strings.Contains(all.String(), `"`+m[1]+`"`) {
+			t.Errorf("no page uses %q", m[1])
+		}
 	}
 }

@@ -5,8 +5,11 @@ const at = (id) => document.getElementById(id);
 const origin = new URL(room.src, location.href).origin;
 let source, asking = false;
 
+function connected(yes) { at("connecting").hidden = yes; at("joined").hidden = !yes; }
+
 const on = {
-  joined() { at("connecting").hidden = true; at("joined").hidden = false; },
+  joined() { connected(true); },
+  reconnecting() { connected(false); },
   left() { out("left"); },
   failed() { out("failed"); },
   ended() { location.replace(page.dataset.back); },
