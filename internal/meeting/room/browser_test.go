@@ -81,7 +81,7 @@ func TestTwoPagesSeeAndHearEachOtherAndOneReloads(t *testing.T) {
 	h.clinic.activate()
 	browser := browse(t, true)
 	doctor := tab(t, browser, h.link(t, "vc-one", "doctor", meeting.Practitioner))
-	patient := tab(t, browser, h.link(t, "vc-one", "patient", meeting.Patient)+"&x=1")
+	patient := tab(t, browser, h.link(t, "vc-one", "patient", meeting.Patient))
 	until(t, doctor, "no media for the doctor", mediaFlows)
 	until(t, patient, "no media for the patient", mediaFlows)
 	for _, page := range []context.Context{doctor, patient} {

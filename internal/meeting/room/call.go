@@ -287,9 +287,11 @@ func (c *call) publish(conn *connection, st *stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := conn.seat
-	if s.conn != conn || slices.ContainsFunc(s.streams, func(o *stream) bool { return o.kind == st.kind }) {
+	if s.conn != conn {
 		return false
 	}
+	// One of each kind: the one before belongs to a media connection that is gone.
+	s.streams = slices.DeleteFunc(s.streams, func(o *stream) bool { return o.kind == st.kind })
 	s.streams = append(s.streams, st)
 	c.touchAll()
 	return true

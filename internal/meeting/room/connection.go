@@ -17,6 +17,7 @@ import (
 const (
 	enterTimeout   = 10 * time.Second
 	admitTimeout   = 5 * time.Second
+	endTimeout     = 20 * time.Second
 	writeTimeout   = 10 * time.Second
 	pingInterval   = 10 * time.Second
 	maxEnterSize   = 8 << 10
@@ -173,7 +174,7 @@ func (r *Room) admit(ctx context.Context, room string, ws *websocket.Conn) (*con
 	askCtx, done := context.WithTimeout(ctx, admitTimeout)
 	defer done()
 	if err := admission.Admit(askCtx, room, who.person()); err != nil {
-		return nil, admissionRefusal(err)
+		return nil, fromAdmission(codeNotAdmitted, err)
 	}
 	conn := newConnection(ctx, c, who, ws)
 	if err := c.enter(conn, m.Audio, m.Video); err != nil {
@@ -269,11 +270,14 @@ func (conn *connection) endForAll() {
 		conn.decline(refusal(codeUnavailable))
 		return
 	}
-	if err := admission.EndForAll(conn.ctx, c.name, conn.who.person()); err != nil {
-		conn.decline(admissionRefusal(err))
+	// The end closes this socket, and must not cut off what it is part of.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(conn.ctx), endTimeout)
+	defer cancel()
+	if err := admission.EndForAll(ctx, c.name, conn.who.person()); err != nil {
+		conn.decline(fromAdmission(codeNotNow, err))
 		return
 	}
-	if err := c.room.End(conn.ctx, c.name); err != nil {
+	if err := c.room.End(ctx, c.name); err != nil {
 		c.room.opts.Log.Error("end of a call", "error", err)
 	}
 }

@@ -3,7 +3,11 @@ package room
 import (
 	"context"
 	"sync"
+	"time"
 )
+
+// noticeTimeout keeps one slow notice from holding up the others for good.
+const noticeTimeout = 10 * time.Second
 
 // notices tells the Admission of comings and goings, in their order and never
 // from inside a call's lock, so that it may call back.
@@ -33,18 +37,22 @@ func (n *notices) take() []func(context.Context) {
 	return queue
 }
 
+func (n *notices) tellAll(ctx context.Context) {
+	for _, tell := range n.take() {
+		limited, cancel := context.WithTimeout(ctx, noticeTimeout)
+		tell(limited)
+		cancel()
+	}
+}
+
 // run tells until ctx ends; what is queued then is still told.
 func (n *notices) run(ctx context.Context) {
 	detached := context.WithoutCancel(ctx)
 	for {
-		for _, tell := range n.take() {
-			tell(detached)
-		}
+		n.tellAll(detached)
 		select {
 		case <-ctx.Done():
-			for _, tell := range n.take() {
-				tell(detached)
-			}
+			n.tellAll(detached)
 			return
 		case <-n.ready:
 		}

@@ -17,6 +17,7 @@ const (
 	codeFull        = signal.CodeFull
 	codeUnavailable = signal.CodeUnavailable
 	codeForbidden   = signal.CodeForbidden
+	codeNotNow      = signal.CodeNotNow
 )
 
 // reasons are the sentences of the refusals; the page has them in four
@@ -30,6 +31,7 @@ var reasons = map[string]string{
 	codeFull:        "This call is full.",
 	codeUnavailable: "The call room cannot serve you now. Please try again in a moment.",
 	codeForbidden:   "Only the practitioner may do this.",
+	codeNotNow:      "This cannot be done now.",
 }
 
 // refused is an error that carries a code of the protocol.
@@ -51,9 +53,9 @@ func asRefusal(err error) *refused {
 	return refusal(codeUnavailable)
 }
 
-// admissionRefusal shows the sentence of the Admission, made for people. An
-// unknown error shows nothing of itself.
-func admissionRefusal(err error) *refused {
+// fromAdmission shows the sentence of the Admission, made for people, under
+// code. An unknown error shows nothing of itself.
+func fromAdmission(code string, err error) *refused {
 	var e *fhir.Error
 	if !errors.As(err, &e) {
 		return refusal(codeUnavailable)
@@ -62,5 +64,5 @@ func admissionRefusal(err error) *refused {
 	case fhir.CodeTransient, fhir.CodeTimeout, fhir.CodeException:
 		return refusal(codeUnavailable)
 	}
-	return &refused{code: codeNotAdmitted, reason: e.Diagnostics}
+	return &refused{code: code, reason: e.Diagnostics}
 }

@@ -97,7 +97,7 @@ func ctxOf(t *testing.T) context.Context {
 	if ctx, ok := contexts.Load(t); ok {
 		return ctx.(context.Context)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	contexts.Store(t, ctx)
 	t.Cleanup(func() { cancel(); contexts.Delete(t) })
 	return ctx

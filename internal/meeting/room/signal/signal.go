@@ -45,6 +45,7 @@ const (
 	CodeFull        = "full"         // no seat is free
 	CodeUnavailable = "unavailable"  // the room cannot serve now
 	CodeForbidden   = "forbidden"    // only the practitioner may do this
+	CodeNotNow      = "not-now"      // the consultation does not allow it now
 )
 
 // Person is one seat of the call as everybody sees it. Seat is opaque, and

@@ -7,6 +7,7 @@ const retryDelays = [300, 1000, 2000, 3000, 5000];
 const giveUpAfter = 5 * 60 * 1000;
 const mediaPatience = 4000; // a wobble of the network is no loss
 const offerPatience = 8000; // no offer after a restart: the socket is dead too
+const blockedAfter = 40000; // signalling works, media does not: a firewall
 
 // limits of what is sent, by the number of people who receive it.
 const limits = [
@@ -23,10 +24,10 @@ export class Call {
   seatOfMid = new Map();
   #ws = null; #pc = null; #number = 0; #senders = {}; #work = Promise.resolve();
   #jwt; #ticket; #tracks = { audio: null, video: null };
-  #over = false; #attempt = 0; #lostAt = 0; #timer = 0; #mediaTimer = 0;
+  #over = false; #attempt = 0; #lostAt = 0; #timer = 0; #mediaTimer = 0; #mediaDown = 0;
 
-  // on has: joined, changed, stream(seat, MediaStream), mute, declined(code),
-  // reconnecting, over(kind, code); keep(ticket) stores the ticket for a reload.
+  // on has: joined, changed, stream(seat, MediaStream), mute, declined(code, reason),
+  // reconnecting, blocked, over(kind, code, way); keep(ticket) stores the ticket for a reload.
   constructor({ room, jwt, ticket, on, keep }) {
     this.room = room; this.on = on; this.keep = keep;
     this.#jwt = jwt; this.#ticket = ticket;
@@ -94,7 +95,7 @@ export class Call {
         this.#work = this.#work.then(() => this.#answer(message)).catch(() => this.#drop());
         break;
       case "mute": this.on.mute(); break;
-      case "declined": this.on.declined(message.code); break;
+      case "declined": this.on.declined(message.code, message.reason); break;
       case "refused": this.#refused(message.code); break;
       case "ended": case "removed": case "replaced": this.#finish(message.type, ""); break;
     }
@@ -187,6 +188,7 @@ export class Call {
     clearTimeout(this.#mediaTimer);
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     pc.socket = socket;
+    this.#mediaDown ||= Date.now();
     this.#pc = pc; this.#number = number; this.#senders = {};
     this.seatOfMid.clear();
     pc.ontrack = (event) => {
@@ -202,8 +204,11 @@ export class Call {
   // the socket still stands.
   #watchMedia(state) {
     clearTimeout(this.#mediaTimer);
+    this.#mediaDown ||= Date.now();
     this.on.changed();
+    if (state === "connected") this.#mediaDown = 0;
     if (this.#over || (state !== "disconnected" && state !== "failed")) return;
+    if (Date.now() - this.#mediaDown > blockedAfter) this.on.blocked();
     this.#mediaTimer = setTimeout(() => {
       this.on.reconnecting();
       this.#say({ type: "restart" });

@@ -114,7 +114,7 @@ function ownStream() {
 function drawTile(person) {
   const tile = tileOf(person.seat), own = person.seat === call.seat;
   const audio = own ? call.sending.audio : person.audio, video = own ? call.sending.video : person.video;
-  const parts = [own ? `${person.name} (${T.you})` : person.name];
+  const parts = [own ? T.you : person.name];
   if (!audio) parts.push(T.microphoneIsOff);
   if (person.away) parts.push(T.away);
   tile.querySelector(".label").textContent = parts.join(" · ");
@@ -160,14 +160,17 @@ function draw() {
   $("tiles").classList.toggle("pair", call.people.length === 2);
   $("alone").hidden = call.people.length !== 1;
   for (const [id, kind] of [["microphone", "audio"], ["camera", "video"]]) {
-    $(id).setAttribute("aria-pressed", String(call.sending[kind]));
+    $(id).classList.toggle("on", call.sending[kind]);
     $(id).textContent = T[call.sending[kind] ? `${id}TurnOff` : `${id}TurnOn`];
   }
-  $("sound-only").setAttribute("aria-pressed", String(!call.receiveVideo));
+  $("sound-only").classList.toggle("on", !call.receiveVideo);
   $("sound-only").textContent = T[call.receiveVideo ? "soundOnly" : "soundAndPicture"];
   $("mute-all").hidden = !call.features["mute-all"];
   $("end").hidden = !call.features["end-conference"];
-  if (call.mediaState === "connected") status("connected");
+  if (call.mediaState === "connected") {
+    status("connected");
+    if ($("notice").textContent === T.blocked) notice("");
+  }
 }
 
 // sure asks in a dialog of the page: the browser's own is not shown in frames.
@@ -211,7 +214,6 @@ async function keepAwake() {
 const on = {
   joined() {
     entered = true;
-    notice($("notice").textContent, $("notice").classList.contains("bad"));
     status("connecting");
     keepAwake();
     tellParent("joined");
@@ -219,7 +221,8 @@ const on = {
   changed: draw,
   stream(seat, stream) { streams.set(seat, stream); draw(); },
   mute() { want.audio = false; share(); notice(T.mutedForAll); },
-  declined(code) { notice(T[`${code}Text`] || T.failedText, true); },
+  declined(code, reason) { notice([T[`${code}Text`] || T.failedText, code === "not-now" ? reason : ""].join(" "), true); },
+  blocked() { notice(T.blocked, true); },
   reconnecting() { status("reconnecting", true); tellParent("reconnecting"); },
   over,
 };
