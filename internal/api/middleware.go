@@ -60,18 +60,15 @@ func traceOf(r *http.Request) string {
 	return hex.EncodeToString(b[:])
 }
 
-// Bearer puts the principal of the Authorization header into the context. A
-// request without one goes on as nobody; a wrong one is refused.
+// Bearer puts the principal of a bearer token into the context. A request
+// without one goes on as nobody; a wrong one is refused.
 func Bearer(v Verifier, next http.Handler) http.Handler {
 	return handlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		header := r.Header.Get("Authorization")
-		if header == "" {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") { // none, or Basic for the token endpoint
 			next.ServeHTTP(w, r)
+			routed(r)
 			return nil
-		}
-		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return fhir.Errorf(fhir.CodeLogin, "", "Send an access token as Authorization: Bearer.")
 		}
 		p, err := v.Verify(r.Context(), strings.TrimSpace(token))
 		if err != nil {
