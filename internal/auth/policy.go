@@ -1,11 +1,6 @@
 package auth
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/jumpa-hie/jumpa/fhir"
-)
+import "github.com/jumpa-hie/jumpa/fhir"
 
 // Action is what a principal wants to do.
 type Action string
@@ -88,23 +83,4 @@ func Allow(p Principal, a Action, typ string) (Grant, error) {
 		return Grant{Organization: p.Organization}, nil
 	}
 	return Grant{}, ErrForbidden()
-}
-
-// scoped reads SMART v2 scopes (system/Encounter.cruds, system/*.rs) and the
-// exchange's own words session and notify.
-func scoped(scopes []string, a Action, typ string) bool {
-	if a == Session || a == Notify {
-		return slices.Contains(scopes, string(a))
-	}
-	for _, s := range scopes {
-		rest, ok := strings.CutPrefix(s, "system/")
-		if !ok {
-			continue
-		}
-		name, letters, ok := strings.Cut(rest, ".")
-		if ok && (name == "*" || name == typ) && strings.Contains(letters, string(a)) {
-			return true
-		}
-	}
-	return false
 }

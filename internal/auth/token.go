@@ -17,22 +17,34 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/uuid"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// TokenLife is how long an access token is valid.
-const TokenLife = time.Hour
+// Times of access tokens.
+const (
+	TokenLife = time.Hour
+	// Recheck is how long a token still works after its account was closed,
+	// or its organisation or scopes were changed.
+	Recheck = 30 * time.Second
+)
 
 // signingKey is the setting under which the key of access tokens is kept.
-const signingKey = "auth.signing-key"
+const signingKey = "auth.key"
 
-// maxVerified bounds the memory of tokens that were verified before.
-const maxVerified = 10_000
+// Bounds of tokens.
+const (
+	maxVerified = 10_000 // remembered
+	maxToken    = 8 << 10
+)
+
+// tokenType is the type of JWT access tokens (RFC 9068).
+const tokenType = "at+jwt"
 
 // Tokens issues and verifies access tokens: signed JWTs (ES256), so that every
-// node can verify what any node has issued.
+// node can verify what any node has issued. It is safe for concurrent use.
 type Tokens struct {
 	store      store.Store
 	clock      func() time.Time
@@ -40,15 +52,19 @@ type Tokens struct {
 	refuseDemo bool
 	signer     jose.Signer
 	public     jose.JSONWebKey
-	attempts   *limiter
+	limits     tokenLimits
 
-	mu       sync.RWMutex
-	verified map[[32]byte]verified
+	mu       sync.Mutex
+	verified recent[[32]byte, verified]
 }
 
+// verified is a token whose signature was found right.
 type verified struct {
 	principal Principal
+	kind      string // of the account
+	scope     string
 	expires   time.Time
+	checked   time.Time // when the account was last looked at
 }
 
 // TokenOptions of OpenTokens. Issuer is the public URL of the exchange.
@@ -56,13 +72,33 @@ type TokenOptions struct {
 	Store      store.Store
 	Clock      func() time.Time
 	Issuer     func() string
-	RefuseDemo bool // demo accounts get no token
+	RefuseDemo bool // demo accounts get no token, and theirs are not taken
 }
 
 // OpenTokens reads the signing key from the store, or makes it the first time.
 func OpenTokens(ctx context.Context, o TokenOptions) (*Tokens, error) {
+	key, err := loadKey(ctx, o.Store)
+	if err != nil {
+		return nil, err
+	}
+	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
+	thumb, err := public.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	public.KeyID = hex.EncodeToString(thumb[:8])
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
+		(&jose.SignerOptions{}).WithType(tokenType))
+	return &Tokens{
+		store: o.Store, clock: o.Clock, issuer: o.Issuer, refuseDemo: o.RefuseDemo, signer: signer, public: public,
+		limits:   newTokenLimits(o.Clock),
+		verified: recent[[32]byte, verified]{limit: maxVerified},
+	}, err
+}
+
+func loadKey(ctx context.Context, s store.Store) (*ecdsa.PrivateKey, error) {
 	var der []byte
-	err := o.Store.Update(ctx, func(tx store.Tx) (err error) {
+	err := s.Update(ctx, func(tx store.Tx) (err error) {
 		if der, err = tx.Setting(signingKey); !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -78,27 +114,14 @@ func OpenTokens(ctx context.Context, o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := x509.ParseECPrivateKey(der)
-	if err != nil {
-		return nil, err
-	}
-	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
-	thumb, err := public.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	public.KeyID = hex.EncodeToString(thumb[:8])
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
-		(&jose.SignerOptions{}).WithType("at+jwt"))
-	return &Tokens{
-		store: o.Store, clock: o.Clock, issuer: o.Issuer, refuseDemo: o.RefuseDemo, signer: signer, public: public,
-		attempts: &limiter{every: 6 * time.Second, burst: 20, clock: o.Clock}, verified: make(map[[32]byte]verified),
-	}, err
+	return x509.ParseECPrivateKey(der)
 }
 
 // claims of an access token beside the registered ones.
 type claims struct {
 	jwt.Claims
+	Client       string `json:"client_id"`
+	Account      string `json:"account"` // its kind
 	Scope        string `json:"scope"`
 	Organization string `json:"organization"`
 }
@@ -110,147 +133,100 @@ type Token struct {
 	Expires time.Time
 }
 
-// ForClient issues a token to a source system that shows its secret. scope is
-// what it asks for, "" for all that it may. Errors have code login, throttled
-// or forbidden (a scope that it does not have).
-func (t *Tokens) ForClient(ctx context.Context, clientID, clientSecret, scope string) (Token, error) {
-	return t.issue(ctx, string(Client), clientID, clientSecret, scope)
-}
-
-// Notifier is the kind of account that signs in to the notification API with
-// an e-mail address and a password.
-const Notifier = "notifier"
-
-// ForNotifier issues a token that is good for sending notifications alone.
-func (t *Tokens) ForNotifier(ctx context.Context, email, password string) (Token, error) {
-	return t.issue(ctx, Notifier, strings.ToLower(strings.TrimSpace(email)), password, string(Notify))
-}
-
-func (t *Tokens) issue(ctx context.Context, kind, login, secret, scope string) (Token, error) {
-	wrong := fhir.Errorf(fhir.CodeLogin, "", "These credentials are not right.")
-	if len(login) > 200 || len(secret) > 500 {
-		return Token{}, wrong
-	}
-	var account store.Account
-	err := t.store.View(ctx, func(r store.Reader) (err error) {
-		account, err = r.Account(kind, login)
-		return err
-	})
-	hash := account.SecretHash
-	if errors.Is(err, store.ErrNotFound) {
-		hash, err = nobody, nil
-	}
-	if err != nil {
-		return Token{}, err
-	}
-	if !Matches(hash, secret) {
-		// Only failures count: a busy source system is never locked out.
-		if err := errors.Join(t.attempts.allow(kind+login), t.attempts.allow("@"+remote(ctx))); err != nil {
-			return Token{}, fhir.Errorf(fhir.CodeThrottled, "", "Too many attempts. Wait a few minutes and try again.")
-		}
-		return Token{}, wrong
-	}
-	if !account.Active || account.Demo && t.refuseDemo {
-		return Token{}, wrong
-	}
-	granted := account.Scopes
-	if scope != "" {
-		if granted, err = narrowed(account.Scopes, scope); err != nil {
-			return Token{}, err
-		}
-	}
-	return t.sign(account, granted)
-}
-
-// narrowed gives the scopes asked for, all of which must be within those held.
-func narrowed(held, asked string) (string, error) {
-	scopes := strings.Fields(held)
-	for _, want := range strings.Fields(asked) {
-		rest, fhirScope := strings.CutPrefix(want, "system/")
-		typ, letters, ok := strings.Cut(rest, ".")
-		if !fhirScope {
-			if !scoped(scopes, Action(want), "") {
-				return "", ErrForbidden()
-			}
-			continue
-		}
-		if !ok || letters == "" {
-			return "", ErrForbidden()
-		}
-		for _, letter := range letters {
-			if !scoped(scopes, Action(letter), typ) {
-				return "", ErrForbidden()
-			}
-		}
-	}
-	return asked, nil
-}
-
-func (t *Tokens) sign(a store.Account, scope string) (Token, error) {
+// Issue signs a token for an account, without looking at any secret. ttl is at
+// least a second.
+func (t *Tokens) Issue(a store.Account, scope string, ttl time.Duration) (Token, error) {
 	now := t.clock()
-	token := Token{Scope: scope, Expires: now.Add(TokenLife)}
+	token := Token{Scope: scope, Expires: now.Add(ttl).Truncate(time.Second)}
 	var err error
 	token.Value, err = jwt.Signed(t.signer).Claims(claims{
 		Claims: jwt.Claims{
-			Issuer: t.issuer(), Subject: a.ID, Audience: jwt.Audience{t.issuer()}, ID: randomText()[:22],
+			Issuer: t.issuer(), Subject: a.ID, Audience: jwt.Audience{t.issuer()}, ID: uuid.NewString(),
 			IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(token.Expires),
 		},
-		Scope: scope, Organization: a.Organization,
+		Client: a.ID, Account: a.Kind, Scope: scope, Organization: a.Organization,
 	}).Serialize()
 	return token, err
 }
 
 // Verify gives the principal of a bearer token; the error has code login or
-// expired. A token that was verified before is not verified again.
-func (t *Tokens) Verify(_ context.Context, bearer string) (Principal, error) {
+// expired. The signature of a token is verified once, its account is looked at
+// again every Recheck.
+func (t *Tokens) Verify(ctx context.Context, bearer string) (Principal, error) {
+	if len(bearer) > maxToken {
+		return Principal{}, badToken()
+	}
 	now := t.clock()
 	key := sha256.Sum256([]byte(bearer))
-	t.mu.RLock()
-	known, ok := t.verified[key]
-	t.mu.RUnlock()
+	t.mu.Lock()
+	known, ok := t.verified.get(key)
+	t.mu.Unlock()
 	if !ok {
 		var err error
 		if known, err = t.verify(bearer); err != nil {
 			return Principal{}, err
 		}
-		t.remember(key, known)
 	}
 	if !now.Before(known.expires) {
 		return Principal{}, fhir.Errorf(fhir.CodeExpired, "", "The access token has expired; get a new one.")
 	}
+	if !ok || now.Sub(known.checked) >= Recheck {
+		if err := t.recheck(ctx, known); err != nil {
+			return Principal{}, err
+		}
+		known.checked = now
+		t.mu.Lock()
+		t.verified.put(key, known)
+		t.mu.Unlock()
+	}
+	known.principal.Trace = Trace(ctx)
 	return known.principal, nil
 }
 
+func badToken() error { return fhir.Errorf(fhir.CodeLogin, "", "The access token is not valid.") }
+
 func (t *Tokens) verify(bearer string) (verified, error) {
-	wrong := fhir.Errorf(fhir.CodeLogin, "", "The access token is not valid.")
-	if len(bearer) > 4096 {
-		return verified{}, wrong
-	}
 	parsed, err := jwt.ParseSigned(bearer, []jose.SignatureAlgorithm{jose.ES256})
-	if err != nil || len(parsed.Headers) != 1 || parsed.Headers[0].KeyID != t.public.KeyID {
-		return verified{}, wrong
+	if err != nil || len(parsed.Headers) != 1 || parsed.Headers[0].KeyID != t.public.KeyID ||
+		parsed.Headers[0].ExtraHeaders[jose.HeaderType] != tokenType {
+		return verified{}, badToken()
 	}
 	var c claims
 	if err := parsed.Claims(t.public.Key, &c); err != nil {
-		return verified{}, wrong
+		return verified{}, badToken()
 	}
 	if c.Issuer != t.issuer() || !c.Audience.Contains(t.issuer()) || c.Expiry == nil || c.Organization == "" {
-		return verified{}, wrong
+		return verified{}, badToken()
 	}
 	return verified{
 		principal: Principal{Kind: Client, ID: c.Subject, Organization: c.Organization, Scopes: strings.Fields(c.Scope)},
-		expires:   c.Expiry.Time(),
+		kind:      c.Account, scope: c.Scope, expires: c.Expiry.Time(),
 	}, nil
 }
 
-func (t *Tokens) remember(key [32]byte, v verified) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.verified) >= maxVerified {
-		clear(t.verified)
+// recheck refuses a token whose account no longer stands behind it.
+func (t *Tokens) recheck(ctx context.Context, v verified) error {
+	var a store.Account
+	err := t.store.View(ctx, func(r store.Reader) (err error) {
+		a, err = r.AccountByID(v.kind, v.principal.ID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return badToken()
 	}
-	t.verified[key] = v
+	if err != nil {
+		return err
+	}
+	if !t.mayEnter(a) || a.Organization != v.principal.Organization {
+		return badToken()
+	}
+	if _, err := narrowed(a.Scopes, v.scope); err != nil {
+		return badToken()
+	}
+	return nil
 }
+
+func (t *Tokens) mayEnter(a store.Account) bool { return a.Active && !(a.Demo && t.refuseDemo) }
 
 // JWKS gives the public keys with which others can verify access tokens.
 func (t *Tokens) JWKS() ([]byte, error) {
