@@ -163,10 +163,6 @@ func (r *Room) admit(ctx context.Context, room string, ws *websocket.Conn) (*con
 	if err != nil {
 		return nil, err
 	}
-	c, err := r.open(room)
-	if err != nil {
-		return nil, err
-	}
 	admission := r.currentAdmission()
 	if admission == nil {
 		return nil, refusal(codeUnavailable)
@@ -175,6 +171,10 @@ func (r *Room) admit(ctx context.Context, room string, ws *websocket.Conn) (*con
 	defer done()
 	if err := admission.Admit(askCtx, room, who.person()); err != nil {
 		return nil, fromAdmission(codeNotAdmitted, err)
+	}
+	c, err := r.open(room)
+	if err != nil {
+		return nil, err
 	}
 	conn := newConnection(ctx, c, who, ws)
 	if err := c.enter(conn, m.Audio, m.Video); err != nil {

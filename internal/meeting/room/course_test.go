@@ -326,7 +326,12 @@ func TestIdleRoomsAreForgotten(t *testing.T) {
 	h := newHouse(t, func(o *room.Options) { o.MaxRooms = 1 })
 	p := h.join(t, "vc-one", "doctor", meeting.Practitioner, headless.Options{NoVideo: true})
 	link := func() string { return h.link(t, "vc-two", "doctor", meeting.Practitioner) }
-	_, err := headless.Join(ctxOf(t), link(), headless.Options{})
+	// Somebody who is not admitted opens no room.
+	_, err := headless.Join(ctxOf(t), h.link(t, "vc-two", "patient", meeting.Patient), headless.Options{})
+	if got := refusedCode(err); got != signal.CodeNotAdmitted {
+		t.Fatalf("a patient before activation gets %s", got)
+	}
+	_, err = headless.Join(ctxOf(t), link(), headless.Options{})
 	if got := refusedCode(err); got != signal.CodeUnavailable {
 		t.Fatalf("a room too many gives %s", got)
 	}
