@@ -38,7 +38,7 @@ type tab struct {
 func newTab(t *testing.T, permission bool) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("autoplay-policy", "no-user-gesture-required"))
 	if permission {
 		options = append(options, chromedp.Flag("use-fake-ui-for-media-stream", true))
