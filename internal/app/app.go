@@ -69,7 +69,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	a := &App{cfg: cfg, log: log, clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.serve, a.openDesk, a.keepTime,
+		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.openTopics, a.serve, a.openDesk, a.keepTime,
 	} {
 		if err := step(ctx); err != nil {
 			a.Stop()
@@ -229,19 +229,41 @@ func (a *App) openDemo(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	var topics []string
-	for _, f := range facilities {
-		topics = append(topics, a.topics.Names(f.id)...)
-	}
-	if err := a.kafka.EnsureTopics(ctx, topics...); err != nil {
-		return fmt.Errorf("topics: %w", err)
-	}
 	a.every(time.Minute, "demo data", s.refresh)
 	return a.cast.write(a.cfg.Data)
 }
 
+// openTopics makes the topics of every organisation, so that source systems
+// can subscribe before anything happens.
+func (a *App) openTopics(ctx context.Context) error {
+	var names []string
+	err := a.store.View(ctx, func(r store.Reader) error {
+		for offset := 0; ; offset += organizationsAtOnce {
+			page, err := r.Search(store.Query{Type: "Organization", Offset: offset, Count: organizationsAtOnce})
+			if err != nil {
+				return err
+			}
+			for _, o := range page.Resources {
+				names = append(names, a.topics.Names(o.ID)...)
+			}
+			if !page.More {
+				return nil
+			}
+		}
+	})
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	if err := a.kafka.EnsureTopics(ctx, names...); err != nil {
+		return fmt.Errorf("the topics of the organisations could not be made: %w", err)
+	}
+	return nil
+}
+
+const organizationsAtOnce = 500
+
 func (a *App) serve(context.Context) error {
-	handler, err := a.routes()
+	handler, streams, err := a.routes()
 	if err != nil {
 		return err
 	}
@@ -249,6 +271,7 @@ func (a *App) serve(context.Context) error {
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+	a.server.RegisterOnShutdown(streams)
 	go func() {
 		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- err

@@ -16,19 +16,20 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/web/portal"
 )
 
-// routes puts all surfaces under one address.
-func (a *App) routes() (http.Handler, error) {
+// routes puts all surfaces under one address. streams ends the open streams,
+// which else would hold up a shutdown.
+func (a *App) routes() (h http.Handler, streams func(), err error) {
 	pageKey, err := a.key(context.Background(), "api.page-key")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fhirAPI, err := api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	patients, err := a.portal()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	registry := a.metrics()
 
@@ -50,10 +51,10 @@ func (a *App) routes() (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /{$}", http.RedirectHandler(portal.Root, http.StatusFound))
-	return api.NewObserver(a.log, a.clock, registry).Watch(mux), nil
+	return api.NewObserver(a.log, a.clock, registry).Watch(mux), patients.Stop, nil
 }
 
-func (a *App) portal() (http.Handler, error) {
+func (a *App) portal() (*portal.Portal, error) {
 	key, err := a.key(context.Background(), "portal.key")
 	if err != nil {
 		return nil, err
@@ -65,11 +66,7 @@ func (a *App) portal() (http.Handler, error) {
 	if a.access.codes != nil {
 		o.DevMessages = a.access.codes.messages
 	}
-	p, err := portal.New(o)
-	if err == nil {
-		a.onStop(p.Stop)
-	}
-	return p, err
+	return portal.New(o)
 }
 
 // ready tells the truth: the store answers and the broker answers.

@@ -6,6 +6,8 @@
 package record
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -116,7 +118,7 @@ func (k *Keeper) index(doc *fhir.Document) []store.Entry {
 func (k *Keeper) announce(tx store.Tx, v Version, before *fhir.Document, after *Current) error {
 	change := subscription.Change{
 		Before: before, After: after.Doc, Version: after.Version, At: after.Updated,
-		Provider: v.Provider, By: v.By.Organization,
+		Provider: v.Provider, By: v.By.Organization, Trace: traceparent(v.By.Trace),
 	}
 	matches := k.Topics.Match(change)
 	if len(matches) == 0 {
@@ -137,6 +139,16 @@ func (k *Keeper) announce(tx store.Tx, v Version, before *fhir.Document, after *
 		}
 	}
 	return nil
+}
+
+// traceparent continues the trace of a request, "" when there is none.
+func traceparent(trace string) string {
+	if trace == "" {
+		return ""
+	}
+	var span [8]byte
+	_, _ = rand.Read(span[:]) // never fails
+	return "00-" + trace + "-" + hex.EncodeToString(span[:]) + "-01"
 }
 
 // included gives the documents that travel with the focus of an event.
