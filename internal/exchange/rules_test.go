@@ -95,11 +95,11 @@ func TestStaleAppointmentRefused(t *testing.T) {
 		"for somebody else":        strings.Replace(strings.Replace(body, `"booked"`, `"checked-in"`, 1), "Patient/aminah", "Patient/lim", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.T = t
+			w.TB = t
 			w.refused(fhir.CodeBusinessRule, func() error { _, err := w.try(hospitalSystem, stale); return err })
 		})
 	}
-	w.T = t
+	w.TB = t
 	w.put(hospitalSystem, strings.Replace(body, `"booked"`, `"cancelled"`, 1))
 	c := w.consultation("app-1")
 	if c.State != string(consult.Cancelled) || w.get("Encounter", c.Encounter).Get("status").String() != "unknown" {
@@ -128,11 +128,11 @@ func TestEncounterRefused(t *testing.T) {
 		"a second one for the same": edit(fhir.Set("id", "mine")),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.T = t
+			w.TB = t
 			w.refused(fhir.CodeBusinessRule, func() error { _, err := w.try(hospitalSystem, body); return err })
 		})
 	}
-	w.T = t
+	w.TB = t
 	w.refused(fhir.CodeForbidden, func() error { _, err := w.try(clinicSystem, edit(fhir.Set("status", "finished"))); return err })
 	w.refused(fhir.CodeNotFound, func() error { _, err := w.consult.Activate(w.ctx, clinicSystem, c.Token); return err })
 	w.refused(fhir.CodeConflict, func() error {

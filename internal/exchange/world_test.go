@@ -54,7 +54,7 @@ func (m *callCentre) Present(_ context.Context, room string) ([]meeting.Person, 
 
 // world is an exchange on a real database with a clock that stands still.
 type world struct {
-	*testing.T
+	testing.TB
 	ctx      context.Context
 	store    store.Store
 	exchange *exchange.Service
@@ -81,14 +81,14 @@ func client(id, organization string) auth.Principal {
 	return auth.Principal{Kind: auth.Client, ID: id, Organization: organization, Scopes: []string{"system/*.cruds", "session", "notify"}}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "jumpa.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	w := &world{T: t, ctx: t.Context(), store: st, calls: &callCentre{}, hub: &notify.Hub{}, now: time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)}
+	w := &world{TB: t, ctx: t.Context(), store: st, calls: &callCentre{}, hub: &notify.Hub{}, now: time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)}
 	topics, err := subscription.New(subscription.Default())
 	if err != nil {
 		t.Fatal(err)
