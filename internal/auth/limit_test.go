@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+)
+
+func TestLimiter(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	l := newLimiter(3, time.Minute, func() time.Time { return now })
+	try := func(key string, want fhir.Code) func() {
+		t.Helper()
+		back, err := l.take(key)
+		wantCode(t, err, want)
+		return back
+	}
+	for range 3 {
+		try("a", "")
+	}
+	try("a", fhir.CodeThrottled)
+	try("b", "") // another key is free
+	now = now.Add(59 * time.Second)
+	try("a", fhir.CodeThrottled)
+	now = now.Add(time.Second)
+	back := try("a", "")
+	try("a", fhir.CodeThrottled)
+	back()
+	try("a", "")
+	try("a", fhir.CodeThrottled)
+}
+
+func TestTakeAllTakesAllOrNothing(t *testing.T) {
+	clock := func() time.Time { return time.Unix(0, 0) }
+	wide, narrow := newLimiter(2, time.Minute, clock), newLimiter(1, time.Minute, clock)
+	both := []attempt{{wide, "k"}, {narrow, "k"}}
+	if _, err := takeAll(both...); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		_, err := takeAll(both...)
+		wantCode(t, err, fhir.CodeThrottled)
+	}
+	_, err := wide.take("k")
+	wantCode(t, err, "") // what was refused took nothing
+	_, err = wide.take("k")
+	wantCode(t, err, fhir.CodeThrottled)
+}
+
+func TestRecentIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
+	r := recent[string, int]{limit: 10}
+	r.put("used", 1)
+	for i := range 1000 {
+		r.put(strconv.Itoa(i), i)
+		if _, ok := r.get("used"); !ok {
+			t.Fatalf("what is used was forgotten after %d others", i)
+		}
+		if r.len() > r.limit {
+			t.Fatalf("%d entries, at most %d are allowed", r.len(), r.limit)
+		}
+	}
+	if _, ok := r.get("0"); ok {
+		t.Error("what was not used is still there")
+	}
+	r.put("used", 2)
+	if v, _ := r.get("used"); v != 2 {
+		t.Errorf("put did not replace: %d", v)
+	}
+}
+
+func TestRemote(t *testing.T) {
+	for address, want := range map[string]string{
+		"203.0.113.7":             "203.0.113.7",
+		"::ffff:203.0.113.7":      "203.0.113.7",
+		"2001:db8:1:2:3:4:5:6":    "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff::":     "2001:db8:1:2::/64",
+		"fe80::1%eth0":            "fe80::/64",
+		"":                        "",
+		"a socket of the machine": "a socket of the machine",
+	} {
+		if got := remote(WithRemote(context.Background(), address)); got != want {
+			t.Errorf("%q counts as %q, want %q", address, got, want)
+		}
+	}
+}
