@@ -99,9 +99,11 @@ func (s *Service) view(r store.Reader, c store.Consultation) (View, error) {
 		return v, err
 	}
 	if v.State == Waiting && !v.Group {
-		if v.QueuePlace, err = queuePlace(r, c); err != nil {
+		ahead, err := r.Ahead(c)
+		if err != nil {
 			return v, err
 		}
+		v.QueuePlace = ahead + 1
 	}
 	if v.State == Finished && c.Encounter != "" {
 		enc, err := record.Find(r, "Encounter", c.Encounter)
@@ -119,23 +121,6 @@ func text(r store.Reader, typ, id, path string) (string, error) {
 		return "", err
 	}
 	return c.Doc.Get(path).String(), nil
-}
-
-func queuePlace(r store.Reader, c store.Consultation) (int, error) {
-	queue, err := r.Waiting(c.HealthcareService)
-	if err != nil {
-		return 0, err
-	}
-	place := 1
-	for _, other := range queue {
-		if other.Appointment == c.Appointment {
-			return place, nil
-		}
-		if other.State == string(Waiting) && other.ServiceType != Education {
-			place++
-		}
-	}
-	return place, nil
 }
 
 func (s *Service) window(c store.Consultation) CheckInWindow {

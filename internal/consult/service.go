@@ -68,9 +68,12 @@ func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *Effects) e
 // Encounter in line. skip names a resource type whose document the caller
 // writes itself.
 func (s *Service) apply(tx store.Tx, e *Effects, c *store.Consultation, m Move, by auth.Principal, skip string) error {
-	now := s.Clock()
-	if err := next(c, m, now); err != nil {
+	queued := State(c.State) == Waiting
+	if err := next(c, m, s.Clock()); err != nil {
 		return err
+	}
+	if queued { // everybody behind moves up
+		e.wake = append(e.wake, notify.ServiceKey(c.HealthcareService))
 	}
 	if err := tx.PutConsultation(*c); err != nil {
 		return err
@@ -89,9 +92,8 @@ func (s *Service) apply(tx store.Tx, e *Effects, c *store.Consultation, m Move, 
 	return s.wake(tx, e, c)
 }
 
-// wake signals the pages of the patient and of those who queue with them.
+// wake signals the open pages of the patient.
 func (s *Service) wake(r store.Reader, e *Effects, c *store.Consultation) error {
-	e.wake = append(e.wake, notify.ServiceKey(c.HealthcareService))
 	if c.Patient == "" {
 		return nil
 	}

@@ -72,10 +72,11 @@ func (r reader) ConsultationsFor(patients []string) ([]store.Consultation, error
 	return many(r.conn, "SELECT "+consultationColumns+" FROM consultation WHERE patient IN ("+marks(len(args))+") AND patient <> '' ORDER BY start_at, appointment", args, scanConsultation)
 }
 
-// Waiting implements store.Reader.
-func (r reader) Waiting(service string) ([]store.Consultation, error) {
-	return many(r.conn, "SELECT "+consultationColumns+` FROM consultation
-		WHERE healthcare_service = ? AND state IN ('waiting', 'ready') ORDER BY checked_in, appointment`, []any{service}, scanConsultation)
+// Ahead implements store.Reader.
+func (r reader) Ahead(c store.Consultation) (n int, err error) {
+	err = r.one(`SELECT count(*) FROM consultation WHERE healthcare_service = ? AND state = 'waiting' AND service_type <> 'VCE'
+		AND (checked_in, appointment) < (?, ?)`, []any{c.HealthcareService, micro(c.CheckedIn), c.Appointment}, &n)
+	return n, err
 }
 
 // Due implements store.Reader.

@@ -90,7 +90,7 @@ CREATE TABLE consultation (
 CREATE UNIQUE INDEX consultation_encounter ON consultation (encounter) WHERE encounter <> '';
 CREATE INDEX consultation_token ON consultation (token) WHERE token <> '';
 CREATE INDEX consultation_patient ON consultation (patient) WHERE patient <> '';
-CREATE INDEX consultation_waiting ON consultation (healthcare_service, checked_in) WHERE state IN ('waiting', 'ready');
+CREATE INDEX consultation_waiting ON consultation (healthcare_service, checked_in, appointment) WHERE state = 'waiting' AND service_type <> 'VCE';
 CREATE INDEX consultation_due ON consultation (state, end_at) WHERE closed = 0;
 
 CREATE TABLE booking (
