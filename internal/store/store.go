@@ -263,7 +263,7 @@ type Reader interface {
 	ConsultationOf(encounter string) (Consultation, error)
 	ConsultationsWith(token string) ([]Consultation, error)
 	ConsultationsFor(patients []string) ([]Consultation, error)
-	Ahead(c Consultation) (int, error) // individual consultations waiting for the same service since before c
+	Ahead(c Consultation) (int, error)                                        // individual consultations waiting for the same service since before c
 	Due(states []string, before time.Time, limit int) ([]Consultation, error) // in one of the states, End before the time
 	Booked(slot string) (int, error)
 
