@@ -1,0 +1,208 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ConsumerConfig says what to consume. Members of one Group share the work;
+// where each topic stands is kept by the brokers under the group's name.
+type ConsumerConfig struct {
+	Group     string
+	Topics    []string // see EncounterTopic and AppointmentTopic
+	FromStart bool     // a new group begins with what the topics still hold (72 h), else with what comes next
+
+	// Foreign is told of a message that is no event of the exchange; when it
+	// gives nil, the message is passed over. Without it, and when it gives an
+	// error, Consume ends.
+	Foreign func(err error) error
+}
+
+const (
+	pollRecords  = 100
+	topicRefresh = 10 * time.Second // how soon a topic that is made later is found
+)
+
+// Consume calls handler for each event, one at a time, until ctx ends (then it
+// gives nil) or the brokers refuse for good. An event counts as done when the
+// handler gave nil; one that fails is tried again, after 200 ms at first and 5
+// seconds at most, and holds up those behind it. After a crash or when the
+// group changes, the last events may come again: see Seen. When another member
+// takes over a partition, the context of the handler ends.
+func (c *Client) Consume(ctx context.Context, cfg ConsumerConfig, handler func(context.Context, Event) error) error {
+	if len(c.kafka) == 0 || cfg.Group == "" || len(cfg.Topics) == 0 || slices.Contains(cfg.Topics, "") {
+		return errors.New("a consumer needs brokers, a group and topics")
+	}
+	k := &consumer{handler: handler, foreign: cfg.Foreign, wait: c.wait, held: make(map[partition]holding)}
+	start := kgo.NewOffset().AtEnd()
+	if cfg.FromStart {
+		start = kgo.NewOffset().AtStart()
+	}
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(c.kafka...), kgo.ConsumerGroup(cfg.Group), kgo.ConsumeTopics(cfg.Topics...),
+		kgo.ConsumeStartOffset(start), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), // rather twice than never
+		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.MetadataMaxAge(topicRefresh),
+		kgo.OnPartitionsAssigned(k.assigned), kgo.OnPartitionsRevoked(k.gone), kgo.OnPartitionsLost(k.gone),
+	}, c.opts...)...)
+	if err != nil {
+		return fmt.Errorf("the consumer cannot be set up: %w", err)
+	}
+	k.client = client
+	defer client.CloseAllowingRebalance()
+	for {
+		err := k.round(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+type partition struct {
+	topic  string
+	number int32
+}
+
+// holding is the time during which a partition is this member's.
+type holding struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+type consumer struct {
+	client  *kgo.Client
+	handler func(context.Context, Event) error
+	foreign func(error) error
+	wait    waitFunc
+
+	mu   sync.Mutex
+	held map[partition]holding
+}
+
+var errTakenOver = errors.New("another member of the group has taken over")
+
+func (k *consumer) assigned(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for p := range all(parts) {
+		held, end := context.WithCancel(ctx)
+		k.held[p] = holding{held, end}
+	}
+}
+
+func (k *consumer) gone(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for p := range all(parts) {
+		if h, ok := k.held[p]; ok {
+			h.end()
+			delete(k.held, p)
+		}
+	}
+}
+
+func all(parts map[string][]int32) func(yield func(partition) bool) {
+	return func(yield func(partition) bool) {
+		for topic, numbers := range parts {
+			for _, n := range numbers {
+				if !yield(partition{topic, n}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// round polls once and handles what came. Whose the partitions are is noted
+// before the group may change again; records of a partition that went away
+// meanwhile are left to its new owner.
+func (k *consumer) round(ctx context.Context) error {
+	fetches := k.client.PollRecords(ctx, pollRecords)
+	k.mu.Lock()
+	owned := make(map[partition]context.Context, len(k.held))
+	for p, h := range k.held {
+		owned[p] = h.ctx
+	}
+	k.mu.Unlock()
+	k.client.AllowRebalance()
+	if err := fatal(fetches); err != nil {
+		return err
+	}
+	for _, r := range fetches.Records() {
+		held, ok := owned[partition{r.Topic, r.Partition}]
+		if !ok || held.Err() != nil {
+			continue
+		}
+		if err := k.finish(ctx, held, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fatal gives the first error that will not go away. Lost messages are not
+// among them: the client goes on with what is there.
+func fatal(fetches kgo.Fetches) error {
+	for _, e := range fetches.Errors() {
+		var loss *kgo.ErrDataLoss
+		if !errors.As(e.Err, &loss) && !kerr.IsRetriable(e.Err) {
+			return fmt.Errorf("reading from Kafka: %w", e.Err)
+		}
+	}
+	return nil
+}
+
+// finish handles one record until it succeeds and then commits it.
+func (k *consumer) finish(ctx, held context.Context, r *kgo.Record) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(held, func() { cancel(errTakenOver) })()
+	err := k.handle(ctx, r)
+	if err == nil {
+		err = k.client.CommitRecords(ctx, r)
+	}
+	switch {
+	case err == nil, errors.Is(context.Cause(ctx), errTakenOver), regrouping(err):
+		return nil // at worst the event comes again
+	}
+	return err
+}
+
+// regrouping tells whether a commit failed because the group is changing.
+func regrouping(err error) bool {
+	return errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) ||
+		errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.StaleMemberEpoch)
+}
+
+func (k *consumer) handle(ctx context.Context, r *kgo.Record) error {
+	headers := make(map[string]string, len(r.Headers))
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	event, err := ParseEvent(headers, r.Value)
+	if err != nil {
+		err = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+		if k.foreign == nil {
+			return err
+		}
+		return k.foreign(err)
+	}
+	event.Topic = r.Topic
+	for try := 1; ; try++ {
+		if err := k.handler(ctx, event); err == nil {
+			return nil
+		}
+		if err := k.wait(ctx, backoff(try)); err != nil {
+			return err
+		}
+	}
+}
