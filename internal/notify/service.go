@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -63,7 +64,8 @@ type Service struct {
 
 // Send delivers a message to the inbox of each patient whom the sender's
 // organisation knows and who has activated RekodSaya, and reports on every id
-// in its order.
+// in its order; an id that comes twice is told once. Errors have code login,
+// forbidden, value, or conflict for a key that was used for another message.
 func (s *Service) Send(ctx context.Context, p auth.Principal, m Message) ([]Result, error) {
 	grant, err := auth.Allow(p, auth.Notify, "")
 	if err != nil {
@@ -72,87 +74,130 @@ func (s *Service) Send(ctx context.Context, p auth.Principal, m Message) ([]Resu
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	var results []Result
+	people, err := s.find(ctx, grant.Organization, m.PatientIDs)
+	if err != nil {
+		return nil, err
+	}
+	var statuses []Status
 	var wake []string
 	err = s.Store.Update(ctx, func(tx store.Tx) (err error) {
-		results, wake, err = s.send(tx, p, grant.Organization, m)
+		wake = nil
+		if statuses, err = m.before(tx, p); err != nil || statuses != nil {
+			return err
+		}
+		statuses, wake, err = s.send(tx, p, grant.Organization, m, people)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.Hub.Wake(wake...)
+	results := make([]Result, len(m.PatientIDs))
+	for i, id := range m.PatientIDs {
+		results[i] = Result{id, statuses[i]}
+	}
 	return results, nil
 }
 
-// answered is what is remembered under an idempotency key.
-type answered struct {
-	Digest  string   `json:"digest"`
-	Results []Result `json:"results"`
+// recipient is what is known of the person behind a patientId.
+type recipient struct {
+	status  Status
+	number  string // normalized
+	account string // id
 }
 
-func (s *Service) send(tx store.Tx, p auth.Principal, organization string, m Message) (results []Result, wake []string, err error) {
-	digest := m.digest()
-	if m.IdempotencyKey != "" {
-		raw, err := tx.Idempotent(p.ID, m.IdempotencyKey)
-		if err == nil {
-			var before answered
-			if err := json.Unmarshal(raw, &before); err != nil {
-				return nil, nil, err
+// find looks the people up before the transaction that writes, which others
+// wait for. Who is who changes seldom, and not within a request.
+func (s *Service) find(ctx context.Context, organization string, ids []string) (people map[string]recipient, err error) {
+	err = s.Store.View(ctx, func(r store.Reader) error {
+		people = make(map[string]recipient)
+		for _, id := range ids {
+			if _, again := people[id]; again {
+				continue
 			}
-			if before.Digest != digest {
-				return nil, nil, fhir.Errorf(fhir.CodeConflict, "", "This Idempotency-Key was used for another message.")
+			if people[id], err = look(r, organization, id); err != nil {
+				return err
 			}
-			return before.Results, nil, nil
 		}
-		if !errors.Is(err, store.ErrNotFound) {
+		return nil
+	})
+	return people, err
+}
+
+func look(r store.Reader, organization, id string) (recipient, error) {
+	number, ok := mycore.NormalizeIdentityNumber(id)
+	if !ok {
+		return recipient{status: Unknown}, nil
+	}
+	known, err := Known(r, organization, number)
+	if err != nil || !known {
+		return recipient{status: Unknown}, err
+	}
+	account, err := r.Account(string(auth.Patient), number)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !account.Active {
+		return recipient{status: NotActivated}, nil
+	}
+	return recipient{Delivered, number, account.ID}, err
+}
+
+// answered is what is remembered under an idempotency key. It names nobody:
+// the same message has the same patientIds.
+type answered struct {
+	Digest   string   `json:"digest"`
+	Statuses []Status `json:"statuses"`
+}
+
+// before gives the answer that the message got before, nil for none.
+func (m Message) before(r store.Reader, p auth.Principal) ([]Status, error) {
+	if m.IdempotencyKey == "" {
+		return nil, nil
+	}
+	raw, err := r.Idempotent(p.ID, m.IdempotencyKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var a answered
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return nil, err
+	}
+	if a.Digest != m.digest() || len(a.Statuses) != len(m.PatientIDs) {
+		return nil, fhir.Errorf(fhir.CodeConflict, "", "This Idempotency-Key was used for another message; use a new one.")
+	}
+	return a.Statuses, nil
+}
+
+// send writes to the inboxes, the audit trail and the memory of the key.
+func (s *Service) send(tx store.Tx, p auth.Principal, organization string, m Message, people map[string]recipient) (statuses []Status, wake []string, err error) {
+	now := s.Clock()
+	told := make(map[string]bool)
+	for _, id := range m.PatientIDs {
+		to := people[id]
+		statuses = append(statuses, to.status)
+		if to.status != Delivered || told[to.number] {
+			continue
+		}
+		told[to.number] = true
+		wake = append(wake, InboxKey(to.number), PatientKey(to.account))
+		if err := tx.PutNotification(store.Notification{
+			ID: uuid.NewString(), IdentityNumber: to.number, Title: m.Title, Body: m.Body, Sender: organization, Created: now,
+		}); err != nil {
 			return nil, nil, err
 		}
 	}
-	told := make(map[string]Status)
-	for _, id := range m.PatientIDs {
-		number, ok := mycore.NormalizeIdentityNumber(id)
-		status, again := told[number]
-		if !ok {
-			status = Unknown
-		} else if !again {
-			if status, err = s.deliver(tx, organization, number, m); err != nil {
-				return nil, nil, err
-			}
-			told[number] = status
-			if status == Delivered {
-				wake = append(wake, InboxKey(number))
-			}
-		}
-		results = append(results, Result{PatientID: id, Status: status})
+	if err := s.trail(tx, p, "E", "notify"); err != nil || m.IdempotencyKey == "" {
+		return statuses, wake, err
 	}
-	if err := tx.PutAudit(store.Audit{
-		At: s.Clock(), Action: "E", Operation: "notify", AgentKind: string(p.Kind), Agent: p.ID,
-		Organization: organization, Target: "Communication", Outcome: "0", Trace: p.Trace,
-	}); err != nil {
-		return nil, nil, err
-	}
-	if m.IdempotencyKey == "" {
-		return results, wake, nil
-	}
-	return results, wake, tx.PutIdempotent(p.ID, m.IdempotencyKey, fhir.Marshal(answered{digest, results}), s.Clock())
+	return statuses, wake, tx.PutIdempotent(p.ID, m.IdempotencyKey, fhir.Marshal(answered{m.digest(), statuses}), now)
 }
 
-// deliver writes to one inbox.
-func (s *Service) deliver(tx store.Tx, organization, number string, m Message) (Status, error) {
-	known, err := Known(tx, organization, number)
-	if err != nil || !known {
-		return Unknown, err
-	}
-	account, err := tx.Account(string(auth.Patient), number)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !account.Active {
-		return NotActivated, nil
-	}
-	if err != nil {
-		return Unknown, err
-	}
-	return Delivered, tx.PutNotification(store.Notification{
-		ID: uuid.NewString(), IdentityNumber: number, Title: m.Title, Body: m.Body, Sender: organization, Created: s.Clock(),
+// trail writes the audit record of what was done to messages.
+func (s *Service) trail(tx store.Tx, p auth.Principal, action, operation string) error {
+	return tx.PutAudit(store.Audit{
+		At: s.Clock(), Action: action, Operation: operation, AgentKind: string(p.Kind), Agent: p.ID,
+		Organization: p.Organization, Target: "Communication", Outcome: "0", Trace: p.Trace,
 	})
 }
 
@@ -167,8 +212,10 @@ func Known(r store.Reader, organization, number string) (bool, error) {
 // organisation ("" for any) may see.
 func ByIdentityNumber(number, organization string, count int) store.Query {
 	var any []store.Match
-	for _, system := range mycore.IdentitySystems {
-		any = append(any, store.Match{Kind: store.Token, Compare: store.Equal, Value: search.TokenValue(number, system)})
+	for _, form := range forms(number) {
+		for _, system := range mycore.IdentitySystems {
+			any = append(any, store.Match{Kind: store.Token, Compare: store.Equal, Value: search.TokenValue(form, system)})
+		}
 	}
 	return store.Query{
 		Type: "Patient", Organization: organization, Count: count,
@@ -176,17 +223,33 @@ func ByIdentityNumber(number, organization string, count int) store.Query {
 	}
 }
 
+var myKad = regexp.MustCompile(`^\d{12}$`)
+
+// forms gives the ways in which records hold a normalized identity number: a
+// MyKad number also with the dashes that are printed on the card.
+func forms(number string) []string {
+	if !myKad.MatchString(number) {
+		return []string{number}
+	}
+	return []string{number, number[:6] + "-" + number[6:8] + "-" + number[8:]}
+}
+
+// hidden tells of a character that does not show, or that turns the direction
+// of the text around it so that it reads as another one.
+func hidden(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
 func (m Message) check() error {
-	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' }
+	control := func(r rune) bool { return hidden(r) && r != '\n' }
+	visible := func(r rune) bool { return r > ' ' && r < 0x7f }
 	switch {
-	case strings.TrimSpace(m.Title) == "" || len([]rune(m.Title)) > maxTitle || strings.ContainsFunc(m.Title, unicode.IsControl):
+	case strings.TrimSpace(m.Title) == "" || len([]rune(m.Title)) > maxTitle || strings.ContainsFunc(m.Title, hidden):
 		return fhir.Errorf(fhir.CodeValue, "title", "The title must have 1 to %d characters on one line.", maxTitle)
 	case strings.TrimSpace(m.Body) == "" || len([]rune(m.Body)) > maxBody || strings.ContainsFunc(m.Body, control):
-		return fhir.Errorf(fhir.CodeValue, "body", "The body must have 1 to %d characters.", maxBody)
+		return fhir.Errorf(fhir.CodeValue, "body", "The body must have 1 to %d characters, none of them hidden.", maxBody)
 	case len(m.PatientIDs) == 0 || len(m.PatientIDs) > maxPatients:
 		return fhir.Errorf(fhir.CodeValue, "patientIds", "Name 1 to %d patients.", maxPatients)
-	case len(m.IdempotencyKey) > maxKey:
-		return fhir.Errorf(fhir.CodeValue, "Idempotency-Key", "The key must have at most %d characters.", maxKey)
+	case len(m.IdempotencyKey) > maxKey || strings.ContainsFunc(m.IdempotencyKey, func(r rune) bool { return !visible(r) }):
+		return fhir.Errorf(fhir.CodeValue, "Idempotency-Key", "The Idempotency-Key must have at most %d letters, digits and signs, without spaces.", maxKey)
 	}
 	return nil
 }
@@ -218,15 +281,20 @@ func (s *Service) MarkRead(ctx context.Context, p auth.Principal) error {
 		if err != nil {
 			return err
 		}
+		fresh := 0
 		for _, n := range list {
 			if !n.Read.IsZero() {
 				continue
 			}
+			fresh++
 			n.Read = s.Clock()
 			if err := tx.PutNotification(n); err != nil {
 				return err
 			}
 		}
-		return nil
+		if fresh == 0 {
+			return nil
+		}
+		return s.trail(tx, p, "U", "inbox-read")
 	})
 }
