@@ -57,11 +57,43 @@ func (d *Document) With(edits ...Edit) (*Document, error) {
 // Stamp sets id, meta.versionId and meta.lastUpdated: all that the exchange
 // changes in a document that it was sent.
 func (d *Document) Stamp(id string, version int64, updated time.Time) (*Document, error) {
-	return d.With(
-		Set("id", id),
-		Set("meta.versionId", strconv.FormatInt(version, 10)),
-		Set("meta.lastUpdated", FormatInstant(updated)),
-	)
+	meta := d.Root().Get("meta")
+	if meta.Exists() && meta.Kind() != Object {
+		return nil, Errorf(CodeStructure, meta.Path(), "meta must be an object.")
+	}
+	edits := []Edit{{path: "meta", raw: stamped(meta, strconv.FormatInt(version, 10), FormatInstant(updated))}}
+	if d.ID() != id {
+		edits = append(edits, Set("id", id))
+	}
+	return d.With(edits...)
+}
+
+// stamped gives a meta object with its version and time, and all else as it was.
+func stamped(meta Node, version, updated string) []byte {
+	if !meta.Exists() {
+		return []byte(`{"versionId":"` + version + `","lastUpdated":"` + updated + `"}`)
+	}
+	out := []byte{'{'}
+	values := map[string]string{"versionId": version, "lastUpdated": updated}
+	at := meta.d.nodes[meta.i].start + 1
+	for child := range meta.Children() {
+		if value, ok := values[child.Name()]; ok {
+			x := meta.d.nodes[child.i]
+			out = append(append(out, meta.d.raw[at:x.start]...), Marshal(value)...)
+			at = x.end
+			delete(values, child.Name())
+		}
+	}
+	out = append(out, meta.d.raw[at:meta.d.nodes[meta.i].end-1]...)
+	for _, name := range []string{"versionId", "lastUpdated"} {
+		if value, ok := values[name]; ok {
+			if len(bytes.TrimSpace(out)) > 1 {
+				out = append(bytes.TrimRight(out, " \t\r\n"), ',')
+			}
+			out = append(append(append(out, Marshal(name)...), ':'), Marshal(value)...)
+		}
+	}
+	return append(out, '}')
 }
 
 func (e Edit) apply(d *Document) ([]byte, error) {

@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -21,44 +22,59 @@ func FormatDateTime(t time.Time) string {
 
 var dateForm = regexp.MustCompile(`^\d{4}(-\d{2}(-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?)?)?$`)
 
+// precision is a form of date: how it is laid out, and how long what it names
+// lasts.
+type precision struct {
+	layout string
+	end    func(time.Time) time.Time
+}
+
+var (
+	ofYear   = precision{"2006", func(t time.Time) time.Time { return t.AddDate(1, 0, 0) }}
+	ofMonth  = precision{"2006-01", func(t time.Time) time.Time { return t.AddDate(0, 1, 0) }}
+	ofDay    = precision{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }}
+	ofMinute = precision{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }}
+	ofSecond = precision{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Second) }}
+	ofMilli  = precision{"2006-01-02T15:04:05", func(t time.Time) time.Time { return t.Add(time.Millisecond) }}
+)
+
+// precisionOf reads the form off a text that dateForm has matched.
+func precisionOf(s string) precision {
+	switch {
+	case len(s) == 4:
+		return ofYear
+	case len(s) == 7:
+		return ofMonth
+	case len(s) == 10:
+		return ofDay
+	case len(s) == 16 || s[16] != ':':
+		return ofMinute
+	case len(s) > 19 && s[19] == '.':
+		return ofMilli
+	}
+	return ofSecond
+}
+
 // ParseDate reads a FHIR date, dateTime or instant, or a search value, and
 // gives the half-open range [low, high) that it stands for: a year, a month, a
-// day, a minute, a second or a millisecond. A value without a zone is in
-// Malaysia time.
+// day, a minute, a second or, with a fraction, a millisecond. A value without
+// a zone is in Malaysia time.
 func ParseDate(s string) (low, high time.Time, err error) {
-	bad := Errorf(CodeValue, "", "This is not a FHIR date or time.")
-	if !dateForm.MatchString(s) {
-		return low, high, bad
+	if len(s) > 40 || !dateForm.MatchString(s) {
+		return low, high, errDate
 	}
-	for _, f := range dateForms {
-		if low, err = time.ParseInLocation(f.layout, s, Malaysia); err == nil {
-			return low, f.next(low), nil
-		}
+	p := precisionOf(s)
+	layout := p.layout
+	if len(s) > 10 && (s[len(s)-1] == 'Z' || strings.ContainsAny(s[16:], "+-")) {
+		layout += "Z07:00"
 	}
-	return low, high, bad
+	if low, err = time.ParseInLocation(layout, s, Malaysia); err != nil {
+		return low, high, errDate
+	}
+	return low, p.end(low), nil
 }
 
-var dateForms = []struct {
-	layout string
-	next   func(time.Time) time.Time
-}{
-	{"2006", func(t time.Time) time.Time { return t.AddDate(1, 0, 0) }},
-	{"2006-01", func(t time.Time) time.Time { return t.AddDate(0, 1, 0) }},
-	{"2006-01-02", func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }},
-	{"2006-01-02T15:04", func(t time.Time) time.Time { return t.Add(time.Minute) }},
-	{"2006-01-02T15:04Z07:00", func(t time.Time) time.Time { return t.Add(time.Minute) }},
-	{"2006-01-02T15:04:05", nextSecond},
-	{"2006-01-02T15:04:05Z07:00", nextSecond},
-}
-
-// nextSecond ends the range of a time with seconds: one second later, or one
-// millisecond later when it was written with a fraction.
-func nextSecond(t time.Time) time.Time {
-	if t.Nanosecond() != 0 {
-		return t.Add(time.Millisecond)
-	}
-	return t.Add(time.Second)
-}
+var errDate = Errorf(CodeValue, "", "This is not a FHIR date or time.")
 
 // Time gives the instant at which a date node begins; ok is false when the
 // node is missing or not a date.
