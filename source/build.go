@@ -151,12 +151,7 @@ func (v record) document() (*fhir.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	for n := range doc.All("schedule.reference") {
-		if _, ok := fhir.ParseReference(n.String(), ""); !ok {
-			return nil, fhir.Errorf(fhir.CodeValue, n.Path(), "This is no reference.")
-		}
-	}
-	for _, path := range []string{"participant.actor.reference", "actor.reference", "slot.reference"} {
+	for _, path := range []string{"schedule.reference", "participant.actor.reference", "actor.reference", "slot.reference"} {
 		for n := range doc.All(path) {
 			if _, ok := fhir.ParseReference(n.String(), ""); !ok {
 				return nil, fhir.Errorf(fhir.CodeValue, n.Path(), "This is no reference.")

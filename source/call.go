@@ -49,6 +49,12 @@ type answer struct {
 	body   []byte
 }
 
+// passing are the statuses after which another try makes sense; 0 is no answer.
+var passing = map[int]bool{
+	0: true, http.StatusTooManyRequests: true,
+	http.StatusBadGateway: true, http.StatusServiceUnavailable: true, http.StatusGatewayTimeout: true,
+}
+
 // do sends a call, again where that is safe and of use, and gives the answer
 // if its status is 2xx.
 func (c *Client) do(ctx context.Context, k call) (answer, error) {
@@ -71,9 +77,8 @@ func (c *Client) do(ctx context.Context, k call) (answer, error) {
 		case err == nil:
 			err = refusal(a.status, a.body)
 		}
-		again := k.repeatable && try < tries && (a.status == 0 || a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable)
 		pause := c.pause(try, a.header)
-		if !again || pause > maxPause {
+		if !k.repeatable || !passing[a.status] || try == tries || pause > maxPause {
 			return answer{}, err
 		}
 		if cut := c.wait(ctx, pause); cut != nil {

@@ -26,8 +26,9 @@ type ConsumerConfig struct {
 }
 
 const (
-	pollRecords  = 100
-	topicRefresh = 10 * time.Second // how soon a topic that is made later is found
+	pollRecords   = 100
+	topicRefresh  = 10 * time.Second // how soon a topic that is made later is found
+	commitTimeout = 10 * time.Second
 )
 
 // Consume calls handler for each event, one at a time, until ctx ends (then it
@@ -134,7 +135,7 @@ func (k *consumer) round(ctx context.Context) error {
 	}
 	k.mu.Unlock()
 	k.client.AllowRebalance()
-	if err := fatal(fetches); err != nil {
+	if err := k.rest(ctx, fetches); err != nil {
 		return err
 	}
 	for _, r := range fetches.Records() {
@@ -149,32 +150,48 @@ func (k *consumer) round(ctx context.Context) error {
 	return nil
 }
 
-// fatal gives the first error that will not go away. Lost messages are not
-// among them: the client goes on with what is there.
-func fatal(fetches kgo.Fetches) error {
-	for _, e := range fetches.Errors() {
-		var loss *kgo.ErrDataLoss
-		if !errors.As(e.Err, &loss) && !kerr.IsRetriable(e.Err) {
+// refusals are the errors of brokers that will not go away by waiting.
+var refusals = []error{
+	kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed,
+	kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.UnsupportedVersion,
+	kerr.InvalidTopicException, kerr.InvalidGroupID, kgo.ErrClientClosed,
+}
+
+// rest looks at what went wrong with a poll: a refusal is an error; after
+// anything else, such as brokers that are away, it pauses and polling goes on.
+func (k *consumer) rest(ctx context.Context, fetches kgo.Fetches) error {
+	errs := fetches.Errors()
+	for _, e := range errs {
+		if slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(e.Err, r) }) {
 			return fmt.Errorf("reading from Kafka: %w", e.Err)
 		}
+	}
+	if len(errs) > 0 && fetches.NumRecords() == 0 {
+		return k.wait(ctx, firstPause)
 	}
 	return nil
 }
 
-// finish handles one record until it succeeds and then commits it.
+// finish handles one record until it succeeds and then commits it, also when
+// ctx has ended meanwhile: the work is done.
 func (k *consumer) finish(ctx, held context.Context, r *kgo.Record) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(held, func() { cancel(errTakenOver) })()
-	err := k.handle(ctx, r)
-	if err == nil {
-		err = k.client.CommitRecords(ctx, r)
+	err := k.handle(working, r)
+	if held.Err() != nil {
+		return nil // the new owner handles it
 	}
-	switch {
-	case err == nil, errors.Is(context.Cause(ctx), errTakenOver), regrouping(err):
+	if err != nil {
+		return err
+	}
+	committing, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer stop()
+	err = k.client.CommitRecords(committing, r)
+	if err == nil || held.Err() != nil || regrouping(err) || errors.Is(err, context.DeadlineExceeded) {
 		return nil // at worst the event comes again
 	}
-	return err
+	return fmt.Errorf("committing to Kafka: %w", err)
 }
 
 // regrouping tells whether a commit failed because the group is changing.

@@ -25,6 +25,9 @@ type Event struct {
 	// record is too large for a message: then Get the Subject.
 	Focus    *fhir.Document
 	Included []*fhir.Document
+
+	// Bundle is the notification as it came.
+	Bundle *fhir.Document
 }
 
 // ParseEvent reads a message of the exchange: CloudEvents headers (ce_id and
@@ -48,6 +51,7 @@ func ParseEvent(headers map[string]string, value []byte) (Event, error) {
 	if err != nil || bundle.Type() != "Bundle" || !bundle.Get("type").Is("history") {
 		return Event{}, errors.New("the message is no event: its value is no notification Bundle")
 	}
+	e.Bundle = bundle
 	for entry := range bundle.All("entry") {
 		typ := entry.Get("resource").Get("resourceType")
 		if !typ.Exists() || typ.Is("Parameters") {

@@ -27,6 +27,9 @@ import (
 type commands struct {
 	Up       upCommand       `cmd:"" help:"Start everything on this machine: exchange, portal, desk, broker, calls, demo data."`
 	Serve    serveCommand    `cmd:"" help:"Start an exchange, configured by environment variables, without demo data."`
+	Demo     demoCommand     `cmd:"" help:"Play a whole consultation against a running exchange and check every step."`
+	Listen   listenCommand   `cmd:"" help:"Print the events of an organisation's topics."`
+	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`
 	Validate validateCommand `cmd:"" help:"Judge MY Core records from files or standard input."`
 	Config   configCommand   `cmd:"" help:"Print the configuration reference."`
 }

@@ -121,7 +121,7 @@ func castOf(data string) (Credentials, error) {
 	if err == nil && len(known.Clients) == len(facilities) && len(known.Patients) == len(people) {
 		return known, nil
 	}
-	var c Credentials
+	c := Credentials{Operators: []DemoOperator{}} // there is no operator console to sign in to
 	for _, f := range facilities {
 		c.Clients = append(c.Clients, ClientCredential{
 			Name: f.name, ClientID: f.mnemonic, ClientSecret: secret(), Organization: f.id,
@@ -140,6 +140,6 @@ func castOf(data string) (Credentials, error) {
 			ID: p.id, Name: p.name, IdentityNumber: p.identityNumber, SignInCode: sixDigits(), RekodSaya: p.rekodSaya,
 		})
 	}
-	c.Operators = []DemoOperator{{Name: "Operator", Username: "operator", Password: "demo-" + sixDigits()}}
+
 	return c, nil
 }
