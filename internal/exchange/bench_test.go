@@ -58,3 +58,24 @@ func BenchmarkRead(b *testing.B) {
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reads/s")
 }
+
+// BenchmarkCheckIn measures whole check-ins by 64 callers: session, Encounter,
+// Consent, Appointment, event and audit record on disk.
+func BenchmarkCheckIn(b *testing.B) {
+	w := newWorld(b)
+	for i := range b.N {
+		w.put(hospitalSystem, w.appointment(wish{id: fmt.Sprintf("app-%d", i)}))
+	}
+	var n atomic.Int64
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := w.consult.CheckIn(w.ctx, aminah, fmt.Sprintf("app-%d", n.Add(1)-1), agreed); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "check-ins/s")
+}

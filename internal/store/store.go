@@ -159,6 +159,9 @@ type Consultation struct {
 	Closed            time.Time // finished, cancelled, no-show or abandoned
 }
 
+// MaxAhead bounds the counting of a queue: nobody needs to know more exactly.
+const MaxAhead = 500
+
 // Event is one message for a topic, complete but for its place in the log.
 type Event struct {
 	Seq     int64 // set by the store, in commit order
@@ -263,7 +266,7 @@ type Reader interface {
 	ConsultationOf(encounter string) (Consultation, error)
 	ConsultationsWith(token string) ([]Consultation, error)
 	ConsultationsFor(patients []string) ([]Consultation, error)
-	Ahead(c Consultation) (int, error)                                        // individual consultations waiting for the same service since before c
+	Ahead(c Consultation) (int, error)                                        // individual consultations waiting for the same service since before c, counted up to MaxAhead
 	Due(states []string, before time.Time, limit int) ([]Consultation, error) // in one of the states, End before the time
 	Booked(slot string) (int, error)
 

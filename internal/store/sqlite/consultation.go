@@ -74,8 +74,8 @@ func (r reader) ConsultationsFor(patients []string) ([]store.Consultation, error
 
 // Ahead implements store.Reader.
 func (r reader) Ahead(c store.Consultation) (n int, err error) {
-	err = r.one(`SELECT count(*) FROM consultation WHERE healthcare_service = ? AND state = 'waiting' AND service_type <> 'VCE'
-		AND (checked_in, appointment) < (?, ?)`, []any{c.HealthcareService, micro(c.CheckedIn), c.Appointment}, &n)
+	err = r.one(`SELECT count(*) FROM (SELECT 1 FROM consultation WHERE healthcare_service = ? AND state = 'waiting' AND service_type <> 'VCE'
+		AND (checked_in, appointment) < (?, ?) LIMIT ?)`, []any{c.HealthcareService, micro(c.CheckedIn), c.Appointment, store.MaxAhead}, &n)
 	return n, err
 }
 
