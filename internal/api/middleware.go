@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,56 +30,75 @@ type Verifier interface {
 
 // span is what is known about a request while it runs.
 type span struct {
-	trace string
-	route string // pattern, once a mux has found it
+	trace  string
+	route  string // pattern, once a mux has found it
+	bearer error  // why the token that came was not taken
+	log    *slog.Logger
+}
+
+func (s *span) logger() *slog.Logger {
+	if s.log == nil {
+		return slog.Default()
+	}
+	return s.log
 }
 
 type spanKey struct{}
 
-// Trace gives the trace id of a request, which the operator finds in the log.
-func Trace(ctx context.Context) string {
+// spanOf gives the span of a request, an empty one outside of an Observer.
+func spanOf(ctx context.Context) *span {
 	if s, ok := ctx.Value(spanKey{}).(*span); ok {
-		return s.trace
+		return s
 	}
-	return ""
+	return &span{}
 }
 
-// routed notes the pattern that a mux has found for a request made from
-// another one's context.
+// Trace gives the trace id of a request, which the operator finds in the log.
+func Trace(ctx context.Context) string { return spanOf(ctx).trace }
+
+// routed notes the pattern of a request. The innermost mux is the first to
+// tell, and knows best.
 func routed(r *http.Request) {
-	if s, ok := r.Context().Value(spanKey{}).(*span); ok && r.Pattern != "" {
+	if s := spanOf(r.Context()); s.route == "" {
 		s.route = r.Pattern
 	}
 }
 
-var traceparent = regexp.MustCompile(`^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
+var traceparent = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$`)
 
-// traceOf takes the trace id of a W3C traceparent header, or makes a new one.
+// traceOf takes the trace id of a W3C traceparent header, or makes a new one,
+// which the handlers then find in the header.
 func traceOf(r *http.Request) string {
-	if m := traceparent.FindStringSubmatch(r.Header.Get("Traceparent")); m != nil {
+	m := traceparent.FindStringSubmatch(r.Header.Get("Traceparent"))
+	if m != nil && strings.Trim(m[1], "0") != "" && strings.Trim(m[2], "0") != "" {
 		return m[1]
 	}
-	var b [16]byte
+	var b [24]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	trace := hex.EncodeToString(b[:16])
+	r.Header.Set("Traceparent", "00-"+trace+"-"+hex.EncodeToString(b[16:])+"-01")
+	return trace
 }
 
 // Bearer puts the principal of a bearer token into the context. A request
-// without one goes on as nobody; a wrong one is refused.
+// without one, or with one that is not taken, goes on as nobody: what is open
+// to all stays open, and whatever needs a principal says what was wrong.
 func Bearer(v Verifier, next http.Handler) http.Handler {
 	return handlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") { // none, or Basic for the token endpoint
-			next.ServeHTTP(w, r)
-			routed(r)
-			return nil
+		if strings.EqualFold(scheme, "Bearer") { // else none, or Basic for the token endpoint
+			p, err := v.Verify(r.Context(), strings.TrimSpace(token))
+			switch fhir.Status(err) {
+			case http.StatusUnauthorized:
+				spanOf(r.Context()).bearer = err
+			default:
+				if err != nil {
+					return err
+				}
+				p.Trace = Trace(r.Context())
+				r = r.WithContext(auth.WithPrincipal(r.Context(), p))
+			}
 		}
-		p, err := v.Verify(r.Context(), strings.TrimSpace(token))
-		if err != nil {
-			return err
-		}
-		p.Trace = Trace(r.Context())
-		r = r.WithContext(auth.WithPrincipal(r.Context(), p))
 		defer func() { routed(r) }()
 		next.ServeHTTP(w, r)
 		return nil
@@ -84,8 +107,11 @@ func Bearer(v Verifier, next http.Handler) http.Handler {
 
 // Observer watches all requests: trace ids, the log, metrics, panics.
 type Observer struct {
-	Log      *slog.Logger
-	Clock    func() time.Time
+	Log   *slog.Logger
+	Clock func() time.Time
+	// Proxies are the addresses of reverse proxies, whose X-Forwarded-For is
+	// believed. Without them the peer of the connection counts.
+	Proxies  []netip.Prefix
 	duration *prometheus.HistogramVec
 }
 
@@ -102,49 +128,118 @@ func NewObserver(log *slog.Logger, clock func() time.Time, registry prometheus.R
 // methods bounds the values of the metric's label.
 var methods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
 
+// bodyTime is how long a body may take to arrive.
+const bodyTime = 30 * time.Second
+
 // Watch wraps the outermost handler. Paths are logged as the patterns of their
 // routes: real ones hold tokens and ids.
 func (o *Observer) Watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, s := o.Clock(), &span{trace: traceOf(r)}
-		ctx := context.WithValue(r.Context(), spanKey{}, s)
-		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-			ctx = auth.WithRemote(ctx, host)
-		}
-		r = r.WithContext(ctx)
+		start, s := o.Clock(), &span{trace: traceOf(r), log: o.Log}
+		ctx := auth.WithRemote(auth.WithTrace(r.Context(), s.trace), o.remote(r))
+		r = r.WithContext(context.WithValue(ctx, spanKey{}, s))
 		rec := &watched{ResponseWriter: w}
 		w.Header().Set("X-Request-Id", s.trace)
+		if r.ContentLength != 0 && r.Body != nil {
+			r.Body = inTime(w, r.Body)
+		}
 		defer func() {
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler { //nolint:errorlint // the value that net/http documents
-					panic(p)
-				}
-				o.Log.Error("a handler panicked", "trace", s.trace, "panic", p, "stack", string(debug.Stack()))
-				if rec.status == 0 {
-					fail(rec, r, errPanic)
-				}
+			p := recover()
+			abort := p == http.ErrAbortHandler //nolint:errorlint // the value that net/http documents
+			if p != nil && !abort {
+				abort = started(rec) // so that half an answer does not look whole
+				fail(rec, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 			}
 			routed(r)
-			o.done(r.Method, s, rec.status, o.Clock().Sub(start))
+			o.done(r, s, rec, o.Clock().Sub(start))
+			if abort {
+				panic(http.ErrAbortHandler)
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})
 }
 
-var errPanic = fhir.Errorf(fhir.CodeException, "", "The exchange could not do this because of a fault of its own.")
+// remote gives the IP address that a request comes from. Of X-Forwarded-For,
+// what the last known proxy has seen is believed.
+func (o *Observer) remote(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	if !o.proxy(host) {
+		return host
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		if host = ip.String(); !o.proxy(host) {
+			break
+		}
+	}
+	return host
+}
 
-func (o *Observer) done(method string, s *span, status int, took time.Duration) {
+func (o *Observer) proxy(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && slices.ContainsFunc(o.Proxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+}
+
+// timedBody is a body that must arrive in time.
+type timedBody struct {
+	io.ReadCloser
+	whole func()
+}
+
+// inTime sets a deadline for a body, which ends once it is there: the answer
+// may take longer. Where there is no connection there is no deadline.
+func inTime(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(bodyTime)) != nil {
+		return body
+	}
+	return &timedBody{body, func() { _ = control.SetReadDeadline(time.Time{}) }}
+}
+
+// Read implements io.Reader.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.whole()
+	}
+	return n, err
+}
+
+func (o *Observer) done(r *http.Request, s *span, rec *watched, took time.Duration) {
+	status, route, method := rec.status, s.route, r.Method
 	if status == 0 {
 		status = http.StatusOK
 	}
-	if s.route == "" {
-		s.route = "none"
+	if route == "" {
+		route = "none"
 	}
 	if !methods[method] {
 		method = "other"
 	}
-	o.duration.WithLabelValues(method, s.route, strconv.Itoa(status)).Observe(took.Seconds())
-	o.Log.Debug("request", "method", method, "route", s.route, "status", status, "took", took, "trace", s.trace)
+	if !rec.stream(r) {
+		o.duration.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+	o.Log.Debug("request", "method", method, "route", route, "status", status, "took", took, "trace", s.trace)
+}
+
+// started tells whether an answer is on its way.
+func started(w http.ResponseWriter) bool {
+	rec, ok := w.(*watched)
+	return ok && rec.status != 0
+}
+
+// stream tells whether the answer lasts as long as the client likes, which
+// says nothing about the exchange.
+func (r *watched) stream(request *http.Request) bool {
+	return request.Header.Get("Upgrade") != "" || strings.HasPrefix(r.Header().Get("Content-Type"), "text/event-stream")
 }
 
 // watched remembers the status of an answer.

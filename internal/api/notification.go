@@ -22,8 +22,9 @@ type Notifications struct {
 
 // Register puts the endpoints on a mux.
 func (n *Notifications) Register(mux *http.ServeMux) {
-	mux.Handle("POST /api/v2/user/session", handlerFunc(n.session))
-	mux.Handle("POST /api/v2/notification-script", handlerFunc(n.send))
+	mux.Handle("/api/", nothing)
+	mux.Handle("/api/v2/user/session", verbs{"POST": n.session})
+	mux.Handle("/api/v2/notification-script", verbs{"POST": n.send})
 }
 
 func (n *Notifications) session(w http.ResponseWriter, r *http.Request) error {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
@@ -28,59 +29,94 @@ type OAuth struct {
 
 // Register puts the endpoints on a mux.
 func (o *OAuth) Register(mux *http.ServeMux) {
-	mux.HandleFunc("POST /auth/token", o.token)
-	mux.Handle("GET /auth/jwks", handlerFunc(o.jwks))
-	mux.Handle("GET /.well-known/smart-configuration", handlerFunc(o.smart))
-	mux.Handle("GET "+Root+"/.well-known/smart-configuration", handlerFunc(o.smart))
+	mux.Handle("/auth/", nothing)
+	mux.Handle("/auth/token", verbs{"POST": o.token})
+	mux.Handle("/auth/jwks", verbs{"GET": o.jwks})
+	for _, path := range []string{"/.well-known/smart-configuration", Root + "/.well-known/smart-configuration"} {
+		mux.Handle(path, verbs{"GET": o.smart})
+	}
+}
+
+// grantError is an error in the form of RFC 6749, section 5.2.
+type grantError struct {
+	status            int
+	code, description string
+}
+
+func (e *grantError) Error() string { return e.code + ": " + e.description }
+
+// refusals of RFC 6749 for the codes of errors.
+var refusals = map[fhir.Code]*grantError{
+	fhir.CodeLogin:     {http.StatusUnauthorized, "invalid_client", "The client id or secret is not right."},
+	fhir.CodeForbidden: {http.StatusBadRequest, "invalid_scope", "The client does not hold all of these scopes."},
+	fhir.CodeThrottled: {http.StatusTooManyRequests, "temporarily_unavailable", "Too many attempts. Wait a few minutes and try again."},
+	fhir.CodeTooLong:   {http.StatusRequestEntityTooLarge, "invalid_request", "The form is too large."},
 }
 
 // token answers errors in the form of RFC 6749, not as OperationOutcomes.
-func (o *OAuth) token(w http.ResponseWriter, r *http.Request) {
-	refuse := func(status int, code, description string) {
-		if status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Basic realm="jumpa"`)
+func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
+	token, err := o.grant(w, r)
+	if err == nil {
+		return respond(w, http.StatusOK, map[string]any{
+			"access_token": token.Value, "token_type": "Bearer", "scope": token.Scope,
+			"expires_in": int(token.Expires.Sub(o.Clock()).Seconds()),
+		})
+	}
+	var refused *grantError
+	if !errors.As(err, &refused) {
+		if refused = refusals[fhir.CodeOf(err)]; refused == nil {
+			status, _ := judge(r, err)
+			refused = &grantError{status, "server_error", "The exchange could not do this. Quote this number to the operator: " + Trace(r.Context())}
 		}
-		_ = respond(w, status, map[string]string{"error": code, "error_description": description})
+	}
+	switch refused.status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Basic realm="jumpa"`)
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "60")
+	}
+	return respond(w, refused.status, map[string]string{"error": refused.code, "error_description": refused.description})
+}
+
+// grant reads a token request and gets the token.
+func (o *OAuth) grant(w http.ResponseWriter, r *http.Request) (auth.Token, error) {
+	invalid := func(description string) (auth.Token, error) {
+		return auth.Token{}, &grantError{http.StatusBadRequest, "invalid_request", description}
 	}
 	if name, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || name != "application/x-www-form-urlencoded" {
-		refuse(http.StatusBadRequest, "invalid_request", "Send a form (application/x-www-form-urlencoded).")
-		return
+		return invalid("Send a form (application/x-www-form-urlencoded).")
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxSmallBody)
-	if err := r.ParseForm(); err != nil {
-		refuse(http.StatusBadRequest, "invalid_request", "The form cannot be read.")
-		return
-	}
-	if r.PostForm.Get("grant_type") != "client_credentials" {
-		refuse(http.StatusBadRequest, "unsupported_grant_type", "The grant_type is client_credentials.")
-		return
-	}
-	id, secret := clientOf(r)
-	token, err := o.Tokens.ForClient(r.Context(), id, secret, r.PostForm.Get("scope"))
-	switch fhir.CodeOf(err) {
-	case fhir.CodeLogin:
-		refuse(http.StatusUnauthorized, "invalid_client", "The client id or secret is not right.")
-		return
-	case fhir.CodeForbidden:
-		refuse(http.StatusBadRequest, "invalid_scope", "The client does not hold all of these scopes.")
-		return
-	}
+	body, err := readBody(w, r, maxSmallBody)
 	if err != nil {
-		fail(w, r, err)
-		return
+		return auth.Token{}, err
 	}
-	_ = respond(w, http.StatusOK, map[string]any{
-		"access_token": token.Value, "token_type": "Bearer", "scope": token.Scope,
-		"expires_in": int(token.Expires.Sub(o.Clock()).Seconds()),
-	})
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return invalid("The form cannot be read.")
+	}
+	for _, values := range form {
+		if len(values) > 1 {
+			return invalid("A parameter comes twice.")
+		}
+	}
+	id, secret, ok := clientOf(r, form)
+	switch {
+	case !ok:
+		return invalid("Send the client id and secret in one way: with HTTP Basic or in the form.")
+	case form.Get("grant_type") == "":
+		return invalid("The grant_type is missing; it is client_credentials.")
+	case form.Get("grant_type") != "client_credentials":
+		return auth.Token{}, &grantError{http.StatusBadRequest, "unsupported_grant_type", "The grant_type is client_credentials."}
+	}
+	return o.Tokens.ForClient(r.Context(), id, secret, form.Get("scope"))
 }
 
 // clientOf reads client credentials from HTTP Basic, whose parts are form
-// encoded (RFC 6749 2.3.1), or from the form.
-func clientOf(r *http.Request) (id, secret string) {
-	id, secret, ok := r.BasicAuth()
-	if !ok {
-		return r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+// encoded (RFC 6749 2.3.1), or from the form. ok is false for both at once.
+func clientOf(r *http.Request, form url.Values) (id, secret string, ok bool) {
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		return form.Get("client_id"), form.Get("client_secret"), true
 	}
 	if plain, err := url.QueryUnescape(id); err == nil {
 		id = plain
@@ -88,7 +124,7 @@ func clientOf(r *http.Request) (id, secret string) {
 	if plain, err := url.QueryUnescape(secret); err == nil {
 		secret = plain
 	}
-	return id, secret
+	return id, secret, !form.Has("client_secret") && (!form.Has("client_id") || form.Get("client_id") == id)
 }
 
 func (o *OAuth) jwks(w http.ResponseWriter, _ *http.Request) error {

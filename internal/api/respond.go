@@ -6,8 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
+	"maps"
+	"mime"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 )
@@ -23,23 +27,50 @@ func (h handlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// verbs answers one address: a handler for each method. HEAD is GET, whose
+// body net/http leaves out.
+type verbs map[string]handlerFunc
+
+// ServeHTTP implements http.Handler.
+func (v verbs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := r.Method
+	if name == http.MethodHead {
+		name = http.MethodGet
+	}
+	if h, ok := v[name]; ok {
+		h.ServeHTTP(w, r)
+		return
+	}
+	allow := strings.Join(slices.Sorted(maps.Keys(v)), ", ")
+	w.Header().Set("Allow", allow)
+	fail(w, r, fhir.Errorf(fhir.CodeNotSupported, "", "This address takes %s only.", allow).WithStatus(http.StatusMethodNotAllowed))
+}
+
+// nothing answers at addresses where there is nothing.
+var nothing = handlerFunc(func(http.ResponseWriter, *http.Request) error {
+	return fhir.Errorf(fhir.CodeNotFound, "", "There is nothing at this address.")
+})
+
 // fail answers with an OperationOutcome. An error that is not ours is logged
 // under the trace id and not shown.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
-	status := fhir.Status(err)
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		err, status = fhir.Errorf(fhir.CodeTimeout, "", "The request was cut short; try again."), http.StatusServiceUnavailable
-	}
-	trace := Trace(r.Context())
-	if status == http.StatusInternalServerError {
-		slog.ErrorContext(r.Context(), "a request failed", "trace", trace, "route", r.Pattern, "error", err)
+	status, err := judge(r, err)
+	if started(w) {
+		return // it is too late to say so
 	}
 	h := w.Header()
+	for _, name := range []string{"ETag", "Last-Modified", "Location", "Content-Length"} {
+		h.Del(name) // of an answer that does not come
+	}
 	h.Set("Content-Type", mediaFHIR+";charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	switch status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="jumpa"`)
+		challenge := `Bearer realm="jumpa"`
+		if spanOf(r.Context()).bearer != nil {
+			challenge += `, error="invalid_token"`
+		}
+		h.Set("WWW-Authenticate", challenge)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		if h.Get("Retry-After") == "" {
 			h.Set("Retry-After", "10")
@@ -47,8 +78,25 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(fhir.Outcome(err, trace)) // the client may have gone
+		_, _ = w.Write(fhir.Outcome(err, Trace(r.Context()))) // the client may have gone
 	}
+}
+
+// judge gives the status of an error and what to show of it, and logs what an operator
+// must know.
+func judge(r *http.Request, err error) (status int, show error) {
+	s := spanOf(r.Context())
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return http.StatusServiceUnavailable, fhir.Errorf(fhir.CodeTimeout, "", "The request was cut short; try again.")
+	}
+	status = fhir.Status(err)
+	if status >= http.StatusInternalServerError {
+		s.logger().ErrorContext(r.Context(), "a request failed", "trace", s.trace, "route", r.Pattern, "error", err)
+	}
+	if status == http.StatusUnauthorized && s.bearer != nil {
+		return status, s.bearer // why a token that did come does not do
+	}
+	return status, err
 }
 
 // respond answers with JSON that must not be cached.
@@ -63,26 +111,40 @@ func respond(w http.ResponseWriter, status int, body any) error {
 
 const maxSmallBody = 64 << 10 // bytes of a request that is not FHIR
 
-// decode reads a small JSON body. Unknown members are refused: they are
+// decode reads a small JSON object. Unknown members are refused: they are
 // mistakes that would else go unnoticed.
 func decode(w http.ResponseWriter, r *http.Request, to any) error {
-	if err := checkContentType(r); err != nil {
-		return err
+	name, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || name != mediaJSON && !strings.HasSuffix(name, "+json") {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "Send JSON with Content-Type: %s.", mediaJSON).WithStatus(http.StatusUnsupportedMediaType)
 	}
 	body, err := readBody(w, r, maxSmallBody)
 	if err != nil {
 		return err
 	}
-	if len(body) == 0 {
-		return fhir.Errorf(fhir.CodeStructure, "", "The body is empty; a JSON object is expected.")
+	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		return fhir.Errorf(fhir.CodeStructure, "", "The body must be a JSON object.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(to); err != nil {
-		return fhir.Errorf(fhir.CodeStructure, "", "The body is not the JSON object that is expected here.")
+		return notExpected(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fhir.Errorf(fhir.CodeStructure, "", "There is text after the JSON object.")
 	}
 	return nil
+}
+
+var unknownMember = regexp.MustCompile(`^json: unknown field "([A-Za-z_][A-Za-z0-9_]{0,39})"$`)
+
+func notExpected(err error) error {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) && kind.Field != "" {
+		return fhir.Errorf(fhir.CodeStructure, kind.Field, "The member %s has a value of the wrong kind.", kind.Field)
+	}
+	if m := unknownMember.FindStringSubmatch(err.Error()); m != nil {
+		return fhir.Errorf(fhir.CodeStructure, m[1], "The member %s is not known here.", m[1])
+	}
+	return fhir.Errorf(fhir.CodeStructure, "", "The body is not the JSON object that is expected here.")
 }

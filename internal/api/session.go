@@ -32,10 +32,10 @@ type Sessions struct {
 
 // Register puts the endpoints on a mux.
 func (s *Sessions) Register(mux *http.ServeMux) {
-	mux.Handle("POST /jitsi/v1/sessions", handlerFunc(s.create))
-	mux.Handle("GET /jitsi/v1/sessions/{token}", handlerFunc(s.read))
-	mux.Handle("GET /jitsi/v1/sessions/{token}/join", handlerFunc(s.join))
-	mux.Handle("PATCH /jitsi/v1/sessions/{token}", handlerFunc(s.change))
+	mux.Handle("/jitsi/", nothing)
+	mux.Handle("/jitsi/v1/sessions", verbs{"POST": s.create})
+	mux.Handle("/jitsi/v1/sessions/{token}", verbs{"GET": s.read, "PATCH": s.change})
+	mux.Handle("/jitsi/v1/sessions/{token}/join", verbs{"GET": s.join})
 }
 
 type sessionBody struct {
