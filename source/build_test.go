@@ -40,7 +40,7 @@ func TestRecordsFollowTheProfiles(t *testing.T) {
 	wants := map[string]map[string]string{
 		"appointment": {
 			"status": "booked", "serviceType.coding.code": "VCI", "start": "2026-11-23T09:00:00.000+08:00", "slot.reference": "Slot/s1",
-			"participant.0.actor.type": "", "participant.actor.reference": "HealthcareService/hs1", "participant.actor.type": "HealthcareService",
+			"participant.actor.reference": "HealthcareService/hs1", "participant.actor.type": "HealthcareService",
 		},
 		"schedule": {"actor.display": "Diabetes class", "active": "true", "identifier.value": token, "planningHorizon.end": "2026-11-23T10:00:00.000+08:00"},
 		"slot":     {"schedule.reference": "Schedule/c1", "status": "free", "appointmentType.coding.code": "public"},
