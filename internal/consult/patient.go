@@ -137,8 +137,8 @@ func (s *Service) window(c store.Consultation) CheckInWindow {
 // CheckIn brings the patient into the waiting room: it opens the session if
 // there is none, creates the Encounter that carries its token, and announces
 // it. Doing it again gives the same answer and changes nothing.
-func (s *Service) CheckIn(ctx context.Context, p auth.Principal, id string, consent Consent) (View, error) {
-	err := s.update(ctx, func(tx store.Tx, e *Effects) error {
+func (s *Service) CheckIn(ctx context.Context, p auth.Principal, id string, consent Consent) error {
+	return s.update(ctx, func(tx store.Tx, e *Effects) error {
 		c, err := theirs(tx, p, id)
 		if err != nil {
 			return err
@@ -161,10 +161,6 @@ func (s *Service) CheckIn(ctx context.Context, p auth.Principal, id string, cons
 		}
 		return nil
 	})
-	if err != nil {
-		return View{}, err
-	}
-	return s.Appointment(ctx, p, id)
 }
 
 func (s *Service) mayCheckIn(r store.Reader, p auth.Principal, c store.Consultation, consent Consent) error {

@@ -72,7 +72,7 @@ func BenchmarkCheckIn(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := w.consult.CheckIn(w.ctx, aminah, fmt.Sprintf("app-%d", n.Add(1)-1), agreed); err != nil {
+			if err := w.consult.CheckIn(w.ctx, aminah, fmt.Sprintf("app-%d", n.Add(1)-1), agreed); err != nil {
 				b.Error(err)
 			}
 		}

@@ -275,9 +275,12 @@ var agreed = consult.Consent{VideoConsultation: true, Language: "ms"}
 
 func (w *world) checkIn(p auth.Principal, id string) consult.View {
 	w.Helper()
-	v, err := w.consult.CheckIn(w.ctx, p, id, agreed)
-	if err != nil {
+	if err := w.consult.CheckIn(w.ctx, p, id, agreed); err != nil {
 		w.Fatalf("check-in refused: %v", err)
+	}
+	v, err := w.consult.Appointment(w.ctx, p, id)
+	if err != nil {
+		w.Fatal(err)
 	}
 	return v
 }

@@ -258,7 +258,7 @@ func (p *Portal) checkIn(w http.ResponseWriter, r *http.Request, v *visit) error
 	if c.Phase == mayEnter && r.PostForm.Get("consent") != "yes" {
 		return leave(w, r, c.Path+"/check-in", "consent")
 	}
-	_, err = p.Consultations.CheckIn(r.Context(), v.who, c.Appointment, consult.Consent{VideoConsultation: true, Language: string(v.lang)})
+	err = p.Consultations.CheckIn(r.Context(), v.who, c.Appointment, consult.Consent{VideoConsultation: true, Language: string(v.lang)})
 	return after(w, r, c, err)
 }
 

@@ -114,23 +114,23 @@ func (w *world) Appointment(_ context.Context, p auth.Principal, id string) (con
 	return w.get(p, id)
 }
 
-func (w *world) CheckIn(_ context.Context, p auth.Principal, id string, c consult.Consent) (consult.View, error) {
+func (w *world) CheckIn(_ context.Context, p auth.Principal, id string, c consult.Consent) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v, err := w.get(p, id)
 	switch {
 	case err != nil:
-		return v, err
+		return err
 	case v.State == consult.Waiting:
-		return v, nil
+		return nil
 	case v.State != consult.Booked || v.CheckIn != consult.Open || !c.VideoConsultation:
-		return v, fhir.Errorf(fhir.CodeBusinessRule, "", "Not now.")
+		return fhir.Errorf(fhir.CodeBusinessRule, "", "Not now.")
 	}
 	w.checkIns++
 	w.consents[id] = c
 	v.State, v.CheckedIn, v.QueuePlace = consult.Waiting, w.now, 2
 	w.views[id] = v
-	return v, nil
+	return nil
 }
 
 func (w *world) Cancel(_ context.Context, p auth.Principal, id string) error {

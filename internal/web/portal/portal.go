@@ -36,7 +36,7 @@ const Root = "/rekodsaya/"
 type Consultations interface {
 	Appointments(ctx context.Context, p auth.Principal) ([]consult.View, error)
 	Appointment(ctx context.Context, p auth.Principal, id string) (consult.View, error)
-	CheckIn(ctx context.Context, p auth.Principal, id string, c consult.Consent) (consult.View, error)
+	CheckIn(ctx context.Context, p auth.Principal, id string, c consult.Consent) error
 	Cancel(ctx context.Context, p auth.Principal, id string) error
 	Join(ctx context.Context, p auth.Principal, id string) (meeting.Credentials, error)
 	// Rate takes a rating from 1 to 5 and a remark, which may be empty.
