@@ -30,7 +30,8 @@ var layers = [][]string{
 	{"internal/play"},
 	{"internal/app"},
 	{"cmd/jumpa"},
-	{"test/e2e"},
+	{"test/browser"},
+	{"test/e2e", "test/fault"},
 }
 
 // public packages may be imported by programs of others: they stand on public
