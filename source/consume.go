@@ -139,6 +139,9 @@ func (k *consumer) round(ctx context.Context) error {
 		return err
 	}
 	for _, r := range fetches.Records() {
+		if ctx.Err() != nil {
+			return nil
+		}
 		held, ok := owned[partition{r.Topic, r.Partition}]
 		if !ok || held.Err() != nil {
 			continue

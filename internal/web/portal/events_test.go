@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/web/ui"
 )
 
 // tune opens the stream of an appointment and gives its lines; the channel is
@@ -87,22 +88,20 @@ func TestStreamSaysOnlyLookAgain(t *testing.T) {
 }
 
 func TestStreamBeats(t *testing.T) {
-	_, b, _ := waitingPatient(t, func(p *Portal) { p.beat = time.Millisecond })
+	_, b, _ := waitingPatient(t, func(p *Portal) { p.streams.Beat = time.Millisecond })
 	lines, _ := b.tune(t.Context(), "a1")
 	expect(t, lines, "retry: 1000", "event: look", "data: again", ": still here", ": still here")
 }
 
 func TestStreamEndsAfterItsLife(t *testing.T) {
-	_, b, p := waitingPatient(t, func(p *Portal) { p.life = time.Millisecond })
+	_, b, p := waitingPatient(t, func(p *Portal) { p.streams.Life = time.Millisecond })
 	lines, _ := b.tune(t.Context(), "a1")
 	expect(t, lines, "retry: 1000", "event: look", "data: again")
 	if l, ok := <-lines; ok {
 		t.Errorf("still there: %q", l)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.streams) != 0 {
-		t.Errorf("streams are still counted: %v", p.streams)
+	if n := p.streams.Open(); n != 0 {
+		t.Errorf("streams of %d people are still counted", n)
 	}
 }
 
@@ -110,7 +109,7 @@ func TestStreamsOfOneAccountAreBounded(t *testing.T) {
 	_, b, _ := waitingPatient(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for range maxStreams {
+	for range ui.MaxStreams {
 		lines, status := b.tune(ctx, "a1")
 		if status != http.StatusOK {
 			t.Fatalf("status %d", status)
@@ -149,7 +148,7 @@ func TestStreamsAreCheap(t *testing.T) {
 		defer conn.Close()
 		fmt.Fprintf(conn, "GET %sappointments/a%d/events HTTP/1.1\r\nHost: x\r\nCookie: %s=cookie%012d\r\n\r\n", Root, i, sessionCookie, i)
 		var got []byte
-		for buf := make([]byte, 1024); !strings.Contains(string(got), lookAgain); {
+		for buf := make([]byte, 1024); !strings.Contains(string(got), ui.LookAgain); {
 			n, err := conn.Read(buf)
 			if err != nil {
 				t.Fatalf("stream %d: %v after %q", i, err, got)

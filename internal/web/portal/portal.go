@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/auth"
@@ -103,13 +102,7 @@ type Portal struct {
 	static  *ui.Static
 	seal    sealer
 	handler http.Handler
-	beat    time.Duration // between heartbeats of a stream
-	life    time.Duration // of a stream, after which the browser comes back
-
-	mu      sync.Mutex
-	streams map[string]int // open streams by account
-	done    chan struct{}
-	stop    sync.Once
+	streams *ui.Streams
 }
 
 //go:embed pages/*.html static
@@ -131,10 +124,7 @@ func New(o Options) (*Portal, error) {
 		o.Key = make([]byte, 32)
 		_, _ = rand.Read(o.Key) // never fails
 	}
-	p := &Portal{
-		Options: o, beat: 15 * time.Second, life: 10 * time.Minute,
-		streams: map[string]int{}, done: make(chan struct{}),
-	}
+	p := &Portal{Options: o, streams: ui.NewStreams()}
 	var err error
 	if p.seal, err = newSealer(o.Key); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
@@ -179,7 +169,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.S
 
 // Stop ends the open streams, so that a server can shut down; browsers come
 // back by themselves. It may be called more than once.
-func (p *Portal) Stop() { p.stop.Do(func() { close(p.done) }) }
+func (p *Portal) Stop() { p.streams.Stop() }
 
 // access says who may open a page.
 type access bool

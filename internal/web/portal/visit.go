@@ -1,13 +1,10 @@
 package portal
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -48,7 +45,7 @@ type page func(w http.ResponseWriter, r *http.Request, v *visit) error
 // wrap does what all pages have in common, before and after.
 func (p *Portal) wrap(who access, serve page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{lang: ui.LangOf(r), now: p.Clock(), trace: traceOf(r)}
+		v := &visit{lang: ui.LangOf(r), now: p.Clock(), trace: ui.TraceOf(r)}
 		if l, ok := ui.ParseLang(r.URL.Query().Get("lang")); ok && r.Method == http.MethodGet {
 			ui.KeepLang(w, l, p.Secure)
 			http.Redirect(w, r, r.URL.Path, http.StatusSeeOther)
@@ -264,15 +261,3 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 
 // nothing is every address that has no page.
 func (p *Portal) nothing(http.ResponseWriter, *http.Request, *visit) error { return errNothing }
-
-var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
-
-// traceOf is the trace id of a request: the one it came with, or a new one.
-func traceOf(r *http.Request) string {
-	if m := traceparent.FindStringSubmatch(r.Header.Get("Traceparent")); m != nil {
-		return m[1]
-	}
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
