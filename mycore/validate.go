@@ -47,6 +47,21 @@ func (v *validator) report(f force, code fhir.Code, expression, format string, a
 	v.issues = append(v.issues, e)
 }
 
+// blank tells whether an element says nothing: null, {} or "". It counts as
+// missing. Codes and dates are looked at all the same, and found wrong.
+func blank(e fhir.Node) bool {
+	switch e.Kind() {
+	case fhir.Null:
+		return true
+	case fhir.Object:
+		for range e.Children() {
+			return false
+		}
+		return true
+	}
+	return e.Is("")
+}
+
 func (v *validator) check(r rule) {
 	if r.force == virtual && !v.virtual && r.oneOf != nil {
 		return // another kind of record may have other codes
@@ -68,6 +83,9 @@ func (v *validator) check(r rule) {
 func (v *validator) apply(r rule, n fhir.Node, expression string) {
 	count, found := 0, false
 	for e := range n.All(r.path) {
+		if r.codes == nil && !r.date && blank(e) {
+			continue
+		}
 		count++
 		switch {
 		case r.codes != nil && !slices.Contains(r.codes, e.String()):
@@ -111,7 +129,7 @@ func (v *validator) belongs(r rule, e fhir.Node) {
 var invariants = map[string][]func(*validator){
 	"Appointment": {appointmentParticipants, appointmentTimes, cancelationReason, token},
 	"Encounter":   {encounterToken, encounterPeriod, participantType},
-	"Schedule":    {scheduleType, token},
+	"Schedule":    {scheduleType, scheduleHorizon, token},
 	"Slot":        {slotQuota, slotTimes, token},
 	"Patient":     {medicalRecordNumber},
 }
@@ -210,6 +228,9 @@ func scheduleType(v *validator) {
 	if list := coded(ext.Get("valueCodeableConcept"), SystemScheduleType); len(list) == 0 || !ValidCode(SystemScheduleType, list[0]) {
 		v.report(profile, fhir.CodeCodeInvalid, ext.Path(), "The schedule type must be a code of %s.", SystemScheduleType)
 	}
+}
+
+func scheduleHorizon(v *validator) {
 	ordered(v, v.doc.Get("planningHorizon.start"), v.doc.Get("planningHorizon.end"), "Schedule.planningHorizon.end")
 }
 
