@@ -650,3 +650,39 @@ func TestEveryRuleIsProved(t *testing.T) {
 		})
 	}
 }
+
+// Whatever stands where an element should, Validate answers, names a place in
+// the record, and tells nothing of the person.
+func TestAnyShapeIsJudged(t *testing.T) {
+	shapes := []string{`null`, `[]`, `{}`, `""`, `0`, `true`, `[null]`, `[[]]`, `[{"coding":"x"}]`, `{"coding":[null,1,{"system":1,"code":{}}]}`, `{"extension":{"url":"quota"}}`}
+	files, err := filepath.Glob(filepath.Join("testdata", "good", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no good records", err)
+	}
+	for _, file := range files {
+		good := load(t, "good/"+strings.TrimSuffix(filepath.Base(file), ".json"))
+		for element := range good.Root().Children() {
+			if element.Name() == "resourceType" || element.Name() == "id" {
+				continue
+			}
+			for _, shape := range shapes {
+				doc := edited(t, good, fhir.Set(element.Name(), raw(shape)))
+				for _, mode := range modes {
+					for _, issue := range Validate(doc, mode) {
+						if !strings.HasPrefix(issue.Expression, doc.Type()+".") {
+							t.Errorf("%s: %s is %s: the issue names %q", file, element.Name(), shape, issue.Expression)
+						}
+						for _, secret := range []string{aToken, "Aminah", "900101145678"} {
+							if strings.Contains(issue.Diagnostics, secret) {
+								t.Errorf("%s: %s is %s: the issue tells %q", file, element.Name(), shape, issue.Diagnostics)
+							}
+						}
+						if !strings.HasSuffix(issue.Diagnostics, ".") {
+							t.Errorf("%s: %q is no sentence", file, issue.Diagnostics)
+						}
+					}
+				}
+			}
+		}
+	}
+}
