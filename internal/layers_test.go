@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"internal/app"},
 	{"cmd/jumpa"},
 	{"test/browser"},
-	{"test/e2e", "test/fault"},
+	{"test/e2e", "test/fault", "test/foreign"},
 }
 
 // public packages may be imported by programs of others: they stand on public

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests use beyond Go: a browser, fonts for four languages,
-# a Kafka command line client, and the npm packages of the client scripts.
+# command line clients of Kafka and JSON, and the npm packages of the client scripts.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,7 @@ need=""
 command -v chromium >/dev/null 2>&1 || need="$need chromium"
 command -v kcat >/dev/null 2>&1 || need="$need kcat"
 command -v curl >/dev/null 2>&1 || need="$need curl"
+command -v jq >/dev/null 2>&1 || need="$need jq"
 command -v npm >/dev/null 2>&1 || need="$need nodejs npm"
 [ -d /usr/share/fonts/truetype/noto ] || need="$need fonts-noto-core"
 [ -d /usr/share/fonts/opentype/noto ] || need="$need fonts-noto-cjk"
