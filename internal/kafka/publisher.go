@@ -8,6 +8,7 @@
 package kafka
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -67,6 +68,9 @@ func Open(o Options) (*Publisher, error) {
 		kgo.SeedBrokers(o.Brokers...),
 		kgo.ClientID("jumpa"),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
+		// Gzip is the one compression that every client can undo by itself;
+		// kafkajs and others lack Snappy, which would be the default.
+		kgo.ProducerBatchCompression(kgo.GzipCompression().WithLevel(gzip.BestSpeed)),
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(10_000),
 		kgo.DialTimeout(5 * time.Second),

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -101,6 +102,22 @@ func TestPublish(t *testing.T) {
 	}
 	if _, err := p.Publish(patience(t), nil); err != nil {
 		t.Errorf("publishing nothing: %v", err)
+	}
+}
+
+// TestCompression sees that consumers of other makers can read the messages:
+// not all of them know Snappy, LZ4 or Zstandard.
+func TestCompression(t *testing.T) {
+	b := embedded(t, t.TempDir(), "127.0.0.1:0")
+	p := open(t, kafka.Options{Brokers: []string{b.Addr()}})
+	large := events(topic, 1, 2)
+	large[0].Value = bytes.Repeat([]byte("compressible "), 1000)
+	if _, err := p.Publish(patience(t), large); err != nil {
+		t.Fatal(err)
+	}
+	const none, gzip = 0, 1
+	if got := read(t, b.Addr(), topic, 1)[0].Attrs.CompressionType(); got != none && got != gzip {
+		t.Errorf("the batch has the compression %d", got)
 	}
 }
 
