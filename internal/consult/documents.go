@@ -173,16 +173,20 @@ func (s *Service) setEncounter(tx store.Tx, c *store.Consultation, status string
 // is over has an end. What the sender has already written is left as it is.
 func keepHistory(before *record.Current, doc *fhir.Document, at time.Time) (*fhir.Document, error) {
 	was, is := before.Doc.Get("status").String(), doc.Get("status").String()
-	known := before.Doc.Root().Get("statusHistory")
-	if was == is {
-		if known.Exists() && !doc.Root().Get("statusHistory").Exists() {
-			return doc.With(fhir.Set("statusHistory", json.RawMessage(known.Raw())))
+	known, sent := before.Doc.Root().Get("statusHistory"), doc.Root().Get("statusHistory")
+	over := is == "finished" || is == "unknown"
+	var edits []fhir.Edit
+	if was == is { // sent again, perhaps from a copy made before the status changed
+		if sent.Len() < known.Len() {
+			edits = append(edits, fhir.Set("statusHistory", json.RawMessage(known.Raw())))
 		}
-		return doc, nil
+		if end := before.Doc.Get("period.end"); over && end.Exists() && !doc.Get("period.end").Exists() {
+			edits = append(edits, fhir.Set("period.end", json.RawMessage(end.Raw())))
+		}
+		return doc.With(edits...)
 	}
 	now := fhir.FormatDateTime(at)
-	var edits []fhir.Edit
-	if doc.Root().Get("statusHistory").Len() <= known.Len() {
+	if sent.Len() <= known.Len() {
 		if known.Exists() {
 			edits = append(edits, fhir.Set("statusHistory", json.RawMessage(known.Raw())))
 		}
@@ -190,7 +194,7 @@ func keepHistory(before *record.Current, doc *fhir.Document, at time.Time) (*fhi
 			"status": was, "period": object{"start": lastChange(before.Doc), "end": now},
 		}))
 	}
-	if (is == "finished" || is == "unknown") && !doc.Get("period.end").Exists() {
+	if over && !doc.Get("period.end").Exists() {
 		edits = append(edits, fhir.Set("period.end", now))
 	}
 	return doc.With(edits...)

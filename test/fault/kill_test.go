@@ -1,0 +1,158 @@
+// Package fault kills the real program at random moments while hospitals and
+// patients use it, and then asks it for everything that it has acknowledged.
+//
+// A killed process loses nothing that the operating system has taken; that a
+// power failure loses nothing either is up to the flushing, which the packages
+// of the store and the broker test.
+package fault
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/source"
+)
+
+// Environment variables of the test.
+const (
+	killsVariable = "JUMPA_FAULT_KILLS" // how often to kill, 10 when not set
+	seedVariable  = "JUMPA_FAULT_SEED"  // of an earlier run, to have its moments again
+)
+
+func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than a minute")
+	}
+	kills := int(fromEnvironment(t, killsVariable, 10))
+	seed := fromEnvironment(t, seedVariable, rand.Uint64())
+	t.Logf("%s=%d %s=%d", killsVariable, kills, seedVariable, seed)
+	p := build(t)
+	p.start()
+	p.ready()
+	l := newLoad(t, p)
+
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	defer cancel()
+	heard := listen(ctx, t, l)
+	began := time.Now()
+	workers := l.run(ctx, seed)
+	strike(p, rand.New(rand.NewPCG(seed, 0)), kills)
+
+	close(l.end)
+	giveUp := time.AfterFunc(patience, cancel)
+	workers.Wait()
+	giveUp.Stop()
+	p.kill() // once more, so that all that follows comes from the disk
+	p.start()
+	p.ready()
+	t.Logf("%d kills in %v; %v", kills+1, time.Since(began).Round(time.Second), l.ledger)
+	if t.Failed() {
+		t.Logf("the last lines of the log:\n%s", p.tail())
+	}
+
+	check, stop := context.WithTimeout(ctx, 5*patience)
+	defer stop()
+	if err := p.drained(check); err != nil {
+		t.Fatal(err)
+	}
+	a := &audit{load: l}
+	versions, audited := a.checkWrites(check)
+	a.checkSlots(check)
+	a.checkCounters(check)
+	encounters := a.everyEncounter(check, t)
+	a.checkVisits(check)
+	a.checkSessions(check)
+	a.checkInboxes(check)
+	events, again := a.checkEvents(check, p.kafka, heard(check, t, p))
+	t.Logf("found again: %d acknowledged versions, %d changes in the audit trail, %d Encounters, %d events of their statuses (%d came more than once); lost %d",
+		versions, audited, encounters, events, again, a.lost)
+	if len(l.visits) == 0 || len(l.rated) == 0 || len(l.left) == 0 || len(l.groups) == 0 || len(l.messages) == 0 || events == 0 {
+		t.Error("the play was too short to prove anything")
+	}
+}
+
+// strike kills the exchange at random moments: at work, and while it starts.
+func strike(p *process, r *rand.Rand, kills int) {
+	for n := 0; n < kills; n++ {
+		time.Sleep(100*time.Millisecond + time.Duration(r.IntN(900))*time.Millisecond)
+		p.kill()
+		time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
+		p.start()
+		for n+1 < kills && r.IntN(4) == 0 {
+			time.Sleep(time.Duration(r.IntN(600)) * time.Millisecond)
+			p.kill()
+			p.start()
+			n++
+		}
+		p.ready()
+	}
+}
+
+// listen consumes the topic in a group, as a hospital's system does that
+// outlives the exchange. The function it gives waits until all that is on the
+// topic was handled, and tells the ids of the events.
+func listen(ctx context.Context, t *testing.T, l *load) func(context.Context, *testing.T, *process) map[string]bool {
+	t.Helper()
+	var mu sync.Mutex
+	ids := map[string]bool{}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		done <- l.sys.Consume(ctx, source.ConsumerConfig{
+			Group: "hospital", Topics: []string{source.EncounterTopic(l.org)}, FromStart: true,
+		}, func(_ context.Context, e source.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
+			ids[e.ID] = true
+			return nil
+		})
+	}()
+	return func(check context.Context, t *testing.T, p *process) map[string]bool {
+		a := &audit{load: l}
+		byKey, _ := a.topic(check, p.kafka, source.EncounterTopic(l.org))
+		want := map[string]bool{}
+		for _, log := range byKey {
+			for _, m := range log {
+				want[m.id] = true
+			}
+		}
+		for {
+			mu.Lock()
+			n := len(ids)
+			mu.Unlock()
+			if n >= len(want) {
+				break
+			}
+			select {
+			case err := <-done:
+				t.Fatalf("the consumer has ended: %v", err)
+			case <-check.Done():
+				t.Fatalf("the consumer has handled %d of %d events", n, len(want))
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the consumer has ended: %v", err)
+		}
+		return ids
+	}
+}
