@@ -160,12 +160,16 @@ var refusals = []error{
 	kerr.InvalidTopicException, kerr.InvalidGroupID, kgo.ErrClientClosed,
 }
 
+func refused(err error) bool {
+	return slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
+}
+
 // rest looks at what went wrong with a poll: a refusal is an error; after
 // anything else, such as brokers that are away, it pauses and polling goes on.
 func (k *consumer) rest(ctx context.Context, fetches kgo.Fetches) error {
 	errs := fetches.Errors()
 	for _, e := range errs {
-		if slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(e.Err, r) }) {
+		if refused(e.Err) {
 			return fmt.Errorf("reading from Kafka: %w", e.Err)
 		}
 	}
@@ -190,17 +194,10 @@ func (k *consumer) finish(ctx, held context.Context, r *kgo.Record) error {
 	}
 	committing, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer stop()
-	err = k.client.CommitRecords(committing, r)
-	if err == nil || held.Err() != nil || regrouping(err) || errors.Is(err, context.DeadlineExceeded) {
-		return nil // at worst the event comes again
+	if err = k.client.CommitRecords(committing, r); refused(err) && held.Err() == nil {
+		return fmt.Errorf("committing to Kafka: %w", err)
 	}
-	return fmt.Errorf("committing to Kafka: %w", err)
-}
-
-// regrouping tells whether a commit failed because the group is changing.
-func regrouping(err error) bool {
-	return errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) ||
-		errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.StaleMemberEpoch)
+	return nil // at worst the event comes again
 }
 
 func (k *consumer) handle(ctx context.Context, r *kgo.Record) error {
