@@ -63,7 +63,7 @@ func ParseWithin(raw []byte, lim Limits) (*Document, error) {
 	if len(raw) > lim.Bytes {
 		return nil, Errorf(CodeTooLong, "", "The document is larger than %d bytes.", lim.Bytes)
 	}
-	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")))
+	raw = bytes.Trim(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), " \t\r\n")
 	if len(raw) == 0 {
 		return nil, Errorf(CodeStructure, "", "The body is empty; a JSON resource is expected.")
 	}
@@ -142,7 +142,7 @@ func (n Node) Raw() []byte {
 		return nil
 	}
 	x := &n.d.nodes[n.i]
-	return n.d.raw[x.start:x.end]
+	return n.d.raw[x.start:x.end:x.end] // nobody appends into the document
 }
 
 // String gives the text of a string, the literal of a number or boolean, and
@@ -166,7 +166,13 @@ func (n Node) String() string {
 }
 
 // Is tells whether the node is a string, number or boolean that reads s.
-func (n Node) Is(s string) bool { return n.Exists() && n.String() == s }
+func (n Node) Is(s string) bool {
+	switch n.Kind() {
+	case String, Number, Bool:
+		return n.String() == s
+	}
+	return false
+}
 
 // Int gives the value of an integer, or of a string that holds one: the
 // samples of MY Core send integers as strings.
@@ -179,7 +185,10 @@ func (n Node) Int() (int64, bool) {
 }
 
 // Bool gives the value of a boolean; ok is false for any other kind.
-func (n Node) Bool() (value, ok bool) { return n.Is("true"), n.Kind() == Bool }
+func (n Node) Bool() (value, ok bool) {
+	ok = n.Kind() == Bool
+	return ok && n.Is("true"), ok
+}
 
 // Name gives the member name under which the node stands, "" in an array.
 func (n Node) Name() string {

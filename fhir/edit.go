@@ -3,6 +3,7 @@ package fhir
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,8 @@ type Edit struct {
 }
 
 // Set puts a JSON value at a dotted path of members and list positions, such
-// as meta.versionId or identifier.0.value. Missing objects on the way are made.
+// as meta.versionId or identifier.0.value. Missing objects and lists on the way
+// are made; a position behind the end of a list adds to it.
 func Set(path string, value any) Edit { return Edit{path: path, raw: Marshal(value)} }
 
 // Append adds a JSON value to the end of the list at path, making the list
@@ -108,7 +110,7 @@ func (e Edit) apply(d *Document) ([]byte, error) {
 		if e.raw == nil {
 			return d.raw, nil
 		}
-		return n.insert(parts[i:], e), nil
+		return n.insert(parts[i:], e)
 	}
 	x := d.nodes[n.i]
 	switch {
@@ -142,16 +144,26 @@ func (n Node) step(part string) Node {
 
 // insert makes the missing members parts below n. New top-level id and meta
 // go to the front, where readers look for them; all else goes to the end.
-func (n Node) insert(parts []string, e Edit) []byte {
+func (n Node) insert(parts []string, e Edit) ([]byte, error) {
+	switch {
+	case n.Kind() == Array && !position(parts[0]):
+		return nil, Errorf(CodeStructure, n.Path(), "This element is a list.")
+	case n.Kind() != Array && n.Kind() != Object:
+		return nil, Errorf(CodeStructure, n.Path(), "This element must be an object.")
+	}
 	value := e.raw
 	if e.add {
 		value = append(append([]byte{'['}, value...), ']')
 	}
 	for i := len(parts) - 1; i > 0; i-- {
-		value = append(append(append([]byte{'{'}, Marshal(parts[i])...), ':'), append(value, '}')...)
+		if position(parts[i]) {
+			value = slices.Concat([]byte{'['}, value, []byte{']'})
+		} else {
+			value = slices.Concat([]byte{'{'}, Marshal(parts[i]), []byte{':'}, value, []byte{'}'})
+		}
 	}
 	if n.Kind() == Array {
-		return n.insertItem(value)
+		return n.insertItem(value), nil
 	}
 	member := append(append(Marshal(parts[0]), ':'), value...)
 	x := n.d.nodes[n.i]
@@ -161,14 +173,20 @@ func (n Node) insert(parts []string, e Edit) []byte {
 			after = n.Get("id")
 		}
 		end := int(n.d.nodes[after.i].end)
-		return splice(n.d.raw, end, end, append([]byte{','}, member...))
+		return splice(n.d.raw, end, end, append([]byte{','}, member...)), nil
 	}
 	end := int(x.end) - 1
 	if x.next > n.i+1 {
 		member = append([]byte{','}, member...)
 		end = n.lastEnd()
 	}
-	return splice(n.d.raw, end, end, member)
+	return splice(n.d.raw, end, end, member), nil
+}
+
+// position tells whether a part of a path is a place in a list.
+func position(part string) bool {
+	_, err := strconv.ParseUint(part, 10, 31)
+	return err == nil
 }
 
 func (n Node) insertItem(value []byte) []byte {

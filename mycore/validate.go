@@ -53,7 +53,7 @@ func blank(e fhir.Node) bool {
 	switch e.Kind() {
 	case fhir.Null:
 		return true
-	case fhir.Object:
+	case fhir.Object, fhir.Array:
 		for range e.Children() {
 			return false
 		}
