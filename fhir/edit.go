@@ -125,9 +125,15 @@ func (e Edit) apply(d *Document) ([]byte, error) {
 	}
 }
 
+// step gives the member or item that a part of a path names. A single object
+// where a list belongs is its item 0, as for Items.
 func (n Node) step(part string) Node {
 	if n.Kind() != Array {
-		return n.Get(part)
+		child := n.Get(part)
+		if !child.Exists() && part == "0" && n.Kind() == Object && n.i != 0 {
+			return n
+		}
+		return child
 	}
 	at, err := strconv.Atoi(part)
 	if err != nil {
@@ -148,6 +154,8 @@ func (n Node) insert(parts []string, e Edit) ([]byte, error) {
 	switch {
 	case n.Kind() == Array && !position(parts[0]):
 		return nil, Errorf(CodeStructure, n.Path(), "This element is a list.")
+	case n.Kind() == Object && position(parts[0]):
+		return nil, Errorf(CodeStructure, n.Path(), "This element must be a list.")
 	case n.Kind() != Array && n.Kind() != Object:
 		return nil, Errorf(CodeStructure, n.Path(), "This element must be an object.")
 	}

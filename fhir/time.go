@@ -20,7 +20,7 @@ func FormatDateTime(t time.Time) string {
 	return t.In(Malaysia).Format("2006-01-02T15:04:05-07:00")
 }
 
-var dateForm = regexp.MustCompile(`^\d{4}(-\d{2}(-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?)?)?$`)
+var dateForm = regexp.MustCompile(`^\d{4}(-\d{2}(-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-](0\d|1[0-3]):[0-5]\d|[+-]14:00)?)?)?)?$`)
 
 // precision is a form of date: how it is laid out, and how long what it names
 // lasts.
@@ -58,10 +58,14 @@ func precisionOf(s string) precision {
 // ParseDate reads a FHIR date, dateTime or instant, or a search value, and
 // gives the half-open range [low, high) that it stands for: a year, a month, a
 // day, a minute, a second or, with a fraction, a millisecond. A value without
-// a zone is in Malaysia time.
+// a zone is in Malaysia time. The leap second 60 is the second after 59.
 func ParseDate(s string) (low, high time.Time, err error) {
-	if len(s) > 40 || !dateForm.MatchString(s) {
+	if len(s) > 40 || !dateForm.MatchString(s) || s[:4] == "0000" {
 		return low, high, errDate
+	}
+	leap := time.Duration(0)
+	if len(s) >= 19 && s[17:19] == "60" {
+		s, leap = s[:17]+"59"+s[19:], time.Second
 	}
 	p := precisionOf(s)
 	layout := p.layout
@@ -69,8 +73,9 @@ func ParseDate(s string) (low, high time.Time, err error) {
 		layout += "Z07:00"
 	}
 	if low, err = time.ParseInLocation(layout, s, Malaysia); err != nil {
-		return low, high, errDate
+		return time.Time{}, high, errDate
 	}
+	low = low.Add(leap)
 	return low, p.end(low), nil
 }
 
@@ -79,6 +84,9 @@ var errDate = Errorf(CodeValue, "", "This is not a FHIR date or time.")
 // Time gives the instant at which a date node begins; ok is false when the
 // node is missing or not a date.
 func (n Node) Time() (t time.Time, ok bool) {
+	if n.Kind() != String {
+		return t, false
+	}
 	low, _, err := ParseDate(n.String())
 	return low, err == nil
 }

@@ -91,7 +91,7 @@ func (v *validator) apply(r rule, n fhir.Node, expression string) {
 		case r.codes != nil && !slices.Contains(r.codes, e.String()):
 			v.report(r.force, fhir.CodeCodeInvalid, e.Path(), "The code must be one of: %s.", strings.Join(r.codes, ", "))
 		case r.date:
-			if _, _, err := fhir.ParseDate(e.String()); err != nil {
+			if _, ok := e.Time(); !ok {
 				v.report(r.force, fhir.CodeValue, e.Path(), "This is not a FHIR date or time.")
 			}
 		case r.oneOf != nil:

@@ -262,6 +262,10 @@ func appointmentFaults() []fault {
 			want: issues("! value Appointment.start"),
 		},
 		fault{
+			name: "a start that is a number", edits: edits(fhir.Set("start", 2026)),
+			want: issues("! value Appointment.start"),
+		},
+		fault{
 			name: "an end that is no date", edits: edits(fhir.Set("end", notADate)),
 			want: issues("! value Appointment.end"),
 		},
