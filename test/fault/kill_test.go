@@ -54,6 +54,7 @@ func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
 	heard := listen(ctx, t, l)
 	began := time.Now()
 	workers := l.run(ctx, seed)
+	defer func() { cancel(); workers.Wait() }()
 	strike(p, rand.New(rand.NewPCG(seed, 0)), kills)
 
 	close(l.end)
@@ -64,8 +65,8 @@ func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
 	p.start()
 	p.ready()
 	t.Logf("%d kills in %v; %v", kills+1, time.Since(began).Round(time.Second), l.ledger)
-	if t.Failed() {
-		t.Logf("the last lines of the log:\n%s", p.tail())
+	for _, line := range p.logged("ERROR") {
+		t.Errorf("the exchange has logged: %s", line)
 	}
 
 	check, stop := context.WithTimeout(ctx, 5*patience)

@@ -150,6 +150,17 @@ func (p *process) tail() string {
 	return string(raw[max(0, len(raw)-4000):])
 }
 
+// logged gives the lines of a level in the log, and where a panic begins.
+func (p *process) logged(level string) (lines []string) {
+	raw, _ := os.ReadFile(p.log)
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, "level="+level) || strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
 // credentials gives the logins that the first life has written.
 func (p *process) credentials() app.Credentials {
 	p.t.Helper()
