@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package foreign runs clients of other makers against the exchange: the
 // commands of docs/integration.md with curl, jq and kcat, and the scripts of
 // test/clients with fhir-kit-client and kafkajs.
@@ -15,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,10 +117,14 @@ func (h *hie) run(script *exec.Cmd, patients ...app.DemoPatient) {
 		h.Fatal(err)
 	}
 	script.Stdout, script.Stderr = told, told
+	// What the script has started goes with it, also when it fails.
+	script.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	script.Cancel = func() error { return syscall.Kill(-script.Process.Pid, syscall.SIGKILL) }
 	script.Env = append(os.Environ(), "JUMPA_DATA="+filepath.Dir(h.app.CredentialsFile()))
 	if err := script.Start(); err != nil {
 		h.Fatal(err)
 	}
+	h.Cleanup(func() { _ = script.Cancel() })
 	ended := make(chan error, 1)
 	go func() { ended <- script.Wait() }()
 	missing := len(waiting) + 1
@@ -129,7 +136,7 @@ func (h *hie) run(script *exec.Cmd, patients ...app.DemoPatient) {
 			}
 		case err := <-errs:
 			if err != nil {
-				_ = script.Process.Kill()
+				_ = script.Cancel()
 				<-ended
 				h.Fatalf("%v\nthe script said:\n%s", err, told)
 			}
@@ -139,7 +146,7 @@ func (h *hie) run(script *exec.Cmd, patients ...app.DemoPatient) {
 				h.Fatalf("the script failed: %v\n%s", err, told)
 			}
 		case <-ctx.Done():
-			_ = script.Process.Kill()
+			_ = script.Cancel()
 			<-ended
 			h.Fatalf("the script does not come to an end:\n%s", told)
 		}
@@ -151,8 +158,10 @@ func (h *hie) run(script *exec.Cmd, patients ...app.DemoPatient) {
 			h.Errorf("%v\nthe script said:\n%s", err, told)
 		}
 	}
-	if secret := h.cast.Clients[0].ClientSecret; strings.Contains(told.String(), secret) {
-		h.Error("the script prints the client's secret")
+	for _, secret := range []string{h.cast.Clients[0].ClientSecret, h.cast.Clients[0].Password} {
+		if strings.Contains(told.String(), secret) {
+			h.Error("the script prints a secret of the hospital")
+		}
 	}
 	for _, p := range waiting {
 		h.finished(p)
