@@ -12,7 +12,7 @@ import (
 type Notification struct {
 	Title      string
 	Body       string
-	PatientIDs []string // ids of Patients, or identity numbers such as MyKad numbers
+	PatientIDs []string // identity numbers, such as MyKad numbers
 
 	// IdempotencyKey makes the message safe to send again: it arrives once.
 	// Without a key, Notify never sends twice.
