@@ -120,6 +120,7 @@ func (h *hie) run(script *exec.Cmd, patients ...app.DemoPatient) {
 	// What the script has started goes with it, also when it fails.
 	script.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	script.Cancel = func() error { return syscall.Kill(-script.Process.Pid, syscall.SIGKILL) }
+	script.WaitDelay = 5 * time.Second // for what it leaves behind
 	script.Env = append(os.Environ(), "JUMPA_DATA="+filepath.Dir(h.app.CredentialsFile()))
 	if err := script.Start(); err != nil {
 		h.Fatal(err)
