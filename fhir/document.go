@@ -48,6 +48,7 @@ type node struct {
 	start, end       int32 // the value's bytes
 	keyStart, keyEnd int32 // the member's name without quotes, 0,0 when there is none
 	parent, next     int32
+	at               int32 // the position in an array
 	kind             Kind
 	escaped          bool // the string holds a backslash
 	keyEscaped       bool
@@ -323,14 +324,7 @@ func (n Node) Path() string {
 	if parent.Kind() != Array {
 		return parent.Path() + "." + n.Name()
 	}
-	at := 0
-	for c := range parent.Children() {
-		if c.i == n.i {
-			break
-		}
-		at++
-	}
-	return parent.Path() + "[" + strconv.Itoa(at) + "]"
+	return parent.Path() + "[" + strconv.Itoa(int(x.at)) + "]"
 }
 
 func unescape(quoted []byte) string {

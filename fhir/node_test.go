@@ -2,6 +2,8 @@ package fhir
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -239,6 +241,13 @@ func TestPath(t *testing.T) {
 	}
 	if last != "Appointment.matrix[1][0]" {
 		t.Errorf("path in a list of lists: %q", last)
+	}
+	i := 0
+	for n := range mustParse(t, basic(`"a":[`+strings.Repeat(`{"x":[1]},`, 5000)+`{}]`)).Root().Get("a").Children() {
+		if want := "Basic.a[" + strconv.Itoa(i) + "]"; n.Path() != want {
+			t.Fatalf("path of item %d: %q", i, n.Path())
+		}
+		i++
 	}
 }
 

@@ -134,11 +134,13 @@ func (s *scanner) array(at int32, depth int) error {
 		s.pos++
 		return nil
 	}
-	for {
+	for i := int32(0); ; i++ {
 		s.space()
+		child := len(s.nodes)
 		if err := s.value(at, depth+1); err != nil {
 			return err
 		}
+		s.nodes[child].at = i
 		s.space()
 		switch s.peek() {
 		case ',':
@@ -262,8 +264,9 @@ func (s *scanner) number() error {
 	return nil
 }
 
-// keySet finds duplicate names: by comparing while there are few, by a map
-// when a hostile or unusual object has many.
+// keySet finds duplicate names: by comparing while there are few and all are
+// plain, by a map when a hostile or unusual object has many or writes one with
+// an escape.
 type keySet struct {
 	d     *scanner
 	first int32
@@ -284,15 +287,11 @@ func (k *keySet) name(i int32) string {
 // has records the member at index child and tells whether its name was known.
 func (k *keySet) has(child int32) bool {
 	k.count++
-	if k.names == nil && k.count <= fewKeys {
-		c := &k.d.nodes[child]
+	c := &k.d.nodes[child]
+	if k.names == nil && k.count <= fewKeys && !c.keyEscaped {
 		for i := k.first; i < child; i = k.d.nodes[i].next {
 			n := &k.d.nodes[i]
-			if n.keyEscaped || c.keyEscaped {
-				if k.name(i) == k.name(child) {
-					return true
-				}
-			} else if bytes.Equal(k.d.raw[n.keyStart:n.keyEnd], k.d.raw[c.keyStart:c.keyEnd]) {
+			if bytes.Equal(k.d.raw[n.keyStart:n.keyEnd], k.d.raw[c.keyStart:c.keyEnd]) {
 				return true
 			}
 		}

@@ -21,7 +21,7 @@ const (
 // Validate judges a document by the rules of its type and gives every error
 // and warning it finds. Types without rules have none.
 func Validate(doc *fhir.Document, mode Mode) fhir.Issues {
-	v := validator{doc: doc, mode: mode, virtual: IsVirtual(doc)}
+	v := validator{doc: doc, mode: mode, virtual: IsVirtual(doc), counts: map[fhir.Severity]int{}}
 	for _, r := range rules[doc.Type()] {
 		v.check(r)
 	}
@@ -36,6 +36,17 @@ type validator struct {
 	mode    Mode
 	virtual bool
 	issues  fhir.Issues
+	counts  map[fhir.Severity]int
+}
+
+// maxIssues is how many errors, and how many warnings, are reported: a hostile
+// document has more than anybody would read.
+const maxIssues = 100
+
+func (v *validator) add(e *fhir.Error) {
+	if v.counts[e.Severity]++; v.counts[e.Severity] <= maxIssues {
+		v.issues = append(v.issues, e)
+	}
 }
 
 // report adds an issue with the severity that the force of its rule gives.
@@ -44,7 +55,7 @@ func (v *validator) report(f force, code fhir.Code, expression, format string, a
 	if f == profile && v.mode == Lenient || f == virtual && !v.virtual && v.mode == Lenient {
 		e.Severity = fhir.SeverityWarning
 	}
-	v.issues = append(v.issues, e)
+	v.add(e)
 }
 
 // blank tells whether an element says nothing: null, {} or "". It counts as
@@ -70,17 +81,16 @@ func (v *validator) check(r rule) {
 		r.force = profile
 	}
 	if r.within == "" {
-		v.apply(r, v.doc.Root(), v.doc.Type()+"."+r.path)
+		v.apply(r, v.doc.Root())
 		return
 	}
 	for n := range v.doc.All(r.within) {
-		v.apply(r, n, n.Path()+"."+r.path)
+		v.apply(r, n)
 	}
 }
 
-// apply judges the elements that a rule names below n; expression is where
-// they would stand.
-func (v *validator) apply(r rule, n fhir.Node, expression string) {
+// apply judges the elements that a rule names below n.
+func (v *validator) apply(r rule, n fhir.Node) {
 	count, found := 0, false
 	for e := range n.All(r.path) {
 		if r.codes == nil && !r.date && blank(e) {
@@ -102,11 +112,11 @@ func (v *validator) apply(r rule, n fhir.Node, expression string) {
 	}
 	switch {
 	case count < r.min:
-		v.report(r.force, fhir.CodeRequired, expression, "%s", sentence("This element is missing.", r.mend))
+		v.report(r.force, fhir.CodeRequired, n.Path()+"."+r.path, "%s", sentence("This element is missing.", r.mend))
 	case r.max > 0 && count > r.max:
-		v.report(r.force, fhir.CodeStructure, expression, "This element may stand only %d time.", r.max)
+		v.report(r.force, fhir.CodeStructure, n.Path()+"."+r.path, "This element may stand only %d time.", r.max)
 	case r.oneOf != nil && count > 0 && !found:
-		v.report(r.force, fhir.CodeCodeInvalid, expression, "%s",
+		v.report(r.force, fhir.CodeCodeInvalid, n.Path()+"."+r.path, "%s",
 			sentence("One of the codes "+strings.Join(r.oneOf, ", ")+" of "+r.system+" must be here.", r.mend))
 	}
 }
@@ -199,7 +209,7 @@ func encounterToken(v *validator) {
 	if v.doc.Get("status").Is("finished") {
 		f = profile
 		if v.mode == Strict {
-			v.issues = append(v.issues, fhir.Warningf(fhir.CodeRequired, "Encounter.identifier", "This visit has no session token: it was held outside the exchange."))
+			v.add(fhir.Warningf(fhir.CodeRequired, "Encounter.identifier", "This visit has no session token: it was held outside the exchange."))
 			return
 		}
 	}
