@@ -6,6 +6,7 @@
 //	jumpa listen          print what arrives on the topics of an organisation
 //	jumpa load            drive check-in bursts and FHIR traffic, and measure
 //	jumpa validate FILE…  judge MY Core records by the rules of the exchange
+//	jumpa config          print the settings, as docs/configuration.md has them
 //
 // Each command explains its flags with --help. Every mistake in their use is
 // answered with one line that names the flag to change, and exit status 2.
@@ -26,7 +27,7 @@ import (
 
 type commands struct {
 	Up       upCommand       `cmd:"" help:"Start everything on this machine: exchange, portal, desk, broker, calls, demo data."`
-	Serve    serveCommand    `cmd:"" help:"Start an exchange, configured by environment variables, without demo data."`
+	Serve    serveCommand    `cmd:"" help:"Start an exchange, configured by a file or environment variables, without demo data."`
 	Demo     demoCommand     `cmd:"" help:"Play a whole consultation against a running exchange and check every step."`
 	Listen   listenCommand   `cmd:"" help:"Print the events of an organisation's topics."`
 	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`
@@ -34,20 +35,31 @@ type commands struct {
 	Config   configCommand   `cmd:"" help:"Print the configuration reference."`
 }
 
-func main() {
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// execute runs a command line and gives the exit status: 1 for a failure, 2
+// for a mistake that the user can mend.
+func execute(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c commands
 	parser := kong.Must(&c, kong.Name("jumpa"), kong.Description("Virtual consultations for a Health Information Exchange."),
-		kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
-	k, err := parser.Parse(os.Args[1:])
-	parser.FatalIfErrorf(err)
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "jumpa: %v; see jumpa --help\n", err)
+		return 2
+	}
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "jumpa:", err)
 		var mistake *app.UsageError
 		if errors.As(err, &mistake) {
-			os.Exit(2)
+			return 2
 		}
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }

@@ -11,16 +11,20 @@ import (
 )
 
 // flags are the settings that up and serve share; those that are not given
-// come from the environment, then from the defaults.
+// come from the environment, then from the file, then from the defaults.
 type flags struct {
+	Config      string `placeholder:"FILE" help:"File of settings, one NAME=value a line; see jumpa config."`
 	Data        string `placeholder:"DIR" help:"Directory of the database, the broker's log and the demo credentials (default ./jumpa-data)."`
 	Listen      string `placeholder:"HOST:PORT" help:"Address of the HTTP server (default 127.0.0.1:8080)."`
 	KafkaListen string `placeholder:"HOST:PORT" help:"Address of the embedded Kafka-protocol broker (default 127.0.0.1:9092)."`
 	UDPListen   string `name:"udp-listen" placeholder:"HOST:PORT" help:"Address of the UDP port for calls (default 127.0.0.1:10000)."`
+
+	KafkaContinue bool `help:"Start once behind messages that the embedded broker has lost."`
 }
 
 func (f flags) config() (app.Config, error) {
-	cfg, err := app.FromEnvironment(os.LookupEnv)
+	cfg, err := app.Read(f.Config, os.LookupEnv)
+	cfg.KafkaContinue = f.KafkaContinue
 	for _, s := range []struct {
 		flag string
 		to   *string

@@ -15,12 +15,12 @@ import (
 
 // Config says how an exchange runs. The zero value, filled in by Defaults,
 // runs on a laptop. Each field can be set by the environment variable in its
-// tag; the command line wins over the environment.
+// tag, or by a file that uses the same names; the command line wins over both.
 type Config struct {
-	Data            string        `env:"JUMPA_DATA" help:"directory of the database, the broker's log and the demo credentials"`
-	Listen          string        `env:"JUMPA_LISTEN" help:"address of the HTTP server"`
-	KafkaListen     string        `env:"JUMPA_KAFKA_LISTEN" help:"address of the embedded Kafka-protocol broker"`
-	UDPListen       string        `env:"JUMPA_UDP_LISTEN" help:"address of the UDP port for embedded calls"`
+	Data            string        `env:"JUMPA_DATA" flag:"--data" help:"directory of the database, the broker's log and the demo credentials"`
+	Listen          string        `env:"JUMPA_LISTEN" flag:"--listen" help:"address of the HTTP server"`
+	KafkaListen     string        `env:"JUMPA_KAFKA_LISTEN" flag:"--kafka-listen" help:"address of the embedded Kafka-protocol broker"`
+	UDPListen       string        `env:"JUMPA_UDP_LISTEN" flag:"--udp-listen" help:"address of the UDP port for embedded calls"`
 	PublicURL       string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
 	Validation      string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
 	CheckInBefore   time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
@@ -29,6 +29,7 @@ type Config struct {
 	KafkaBrokers    string        `env:"JUMPA_KAFKA_BROKERS" help:"addresses of Apache Kafka, separated by commas; the embedded broker when empty"`
 	MeetingProvider string        `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls"`
 	DatabaseURL     string        `env:"JUMPA_DATABASE_URL" help:"file of the SQLite database; in the data directory when empty"`
+	KafkaContinue   bool          `env:"-" help:"go on behind messages that the embedded broker has lost"`
 	Demo            bool          `env:"-" help:"keep demo people, services and appointments around now"`
 }
 

@@ -2,20 +2,32 @@ package app
 
 import (
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"time"
 )
 
-// FromEnvironment gives the defaults with what the variables of the
-// environment say instead. look is os.LookupEnv.
-func FromEnvironment(look func(string) (string, bool)) (Config, error) {
+// Read gives the defaults with what the file says instead ("" for no file), and
+// what the variables of the environment say instead of that. look is
+// os.LookupEnv.
+func Read(file string, look func(string) (string, bool)) (Config, error) {
 	cfg := Defaults()
+	written, err := readFile(file)
+	if err != nil {
+		return cfg, err
+	}
 	v := reflect.ValueOf(&cfg).Elem()
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("env")
+		if name == "-" {
+			continue
+		}
 		text, ok := look(name)
-		if name == "-" || !ok || text == "" {
+		if !ok || text == "" {
+			text = written[name]
+		}
+		if text == "" {
 			continue
 		}
 		switch field := v.Field(i).Addr().Interface().(type) {
@@ -27,21 +39,103 @@ func FromEnvironment(look func(string) (string, bool)) (Config, error) {
 				return cfg, usage("%s: %q is not a duration such as 30m", name, text)
 			}
 			*field = d
+		default:
+			return cfg, fmt.Errorf("app: a setting of type %T cannot be read", field) // a programming error
 		}
 	}
 	return cfg, nil
 }
 
-// Reference describes every setting, as a Markdown table.
+// readFile gives the settings of a file with one NAME=value a line. Names that
+// are no setting are refused: they are spelling mistakes.
+func readFile(file string) (map[string]string, error) {
+	settings := make(map[string]string)
+	if file == "" {
+		return settings, nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage("--config: %s cannot be read: %v", file, cause(err))
+	}
+	known := names()
+	number := 0
+	for line := range strings.Lines(string(raw)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		_, again := settings[name]
+		switch {
+		case !ok:
+			return nil, usage("--config: line %d of %s is not NAME=value", number, file)
+		case !known[name]:
+			return nil, usage("--config: line %d of %s: %q is not a setting; `jumpa config` lists them", number, file, name)
+		case again:
+			return nil, usage("--config: line %d of %s: %s was set above", number, file, name)
+		}
+		settings[name] = value
+	}
+	return settings, nil
+}
+
+// names gives the variables of all settings.
+func names() map[string]bool {
+	known := make(map[string]bool)
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("env"); name != "-" {
+			known[name] = true
+		}
+	}
+	return known
+}
+
+const preface = `# Configuration
+
+` + "`jumpa up` and `jumpa serve`" + ` take each setting from the first of these places that has it:
+
+1. the flag,
+2. the environment variable,
+3. the file that ` + "`--config FILE`" + ` names,
+4. the default.
+
+The file has one ` + "`NAME=value`" + ` a line, with the names of the variables; empty lines and lines that begin with ` + "`#`" + ` are passed over, and a name that is no setting is an error. An empty value is none.
+
+`
+
+const afterword = `
+Durations are written as ` + "`30m` or `1h30m`" + `.
+
+A demo (` + "`jumpa up`" + ` without ` + "`--no-demo`" + `) works on loopback only: where other machines can reach the HTTP server, demo people cannot sign in, even when an earlier demo left them in the database.
+
+` + "`--kafka-continue`" + ` is for the one start after the embedded broker has lost messages, which it says: it goes on behind them, and consumers miss what was lost.
+
+This page is what ` + "`jumpa config`" + ` prints.
+`
+
+// Reference describes every setting, as a page in Markdown.
 func Reference() string {
 	var b strings.Builder
-	b.WriteString("| variable | default | meaning |\n|---|---|---|\n")
+	b.WriteString(preface)
+	b.WriteString("| variable | flag | default | meaning |\n|---|---|---|---|\n")
 	v := reflect.ValueOf(Defaults())
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		if name := f.Tag.Get("env"); name != "-" {
-			fmt.Fprintf(&b, "| `%s` | `%v` | %s |\n", name, v.Field(i).Interface(), f.Tag.Get("help"))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, code(f.Tag.Get("flag")), code(fmt.Sprint(v.Field(i).Interface())), f.Tag.Get("help"))
 		}
 	}
-	return strings.ReplaceAll(b.String(), "| `` |", "| – |")
+	b.WriteString(afterword)
+	return b.String()
+}
+
+// code shows a text as code, and nothing as a dash.
+func code(text string) string {
+	if text == "" {
+		return "–"
+	}
+	return "`" + text + "`"
 }
