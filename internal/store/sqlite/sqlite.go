@@ -64,6 +64,15 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 			_ = lock.Close()
 		}
 	}()
+	// The file is made here, for its owner alone; SQLite gives the files beside
+	// it the same mode.
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
 	dsn := "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() +
 		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(0)" +
 		"&_pragma=cache_size(-16000)&_pragma=mmap_size(268435456)&_pragma=wal_autocheckpoint(4000)&_pragma=temp_store(MEMORY)"
