@@ -97,7 +97,7 @@ func (r reader) Idempotent(principal, key string) (response []byte, err error) {
 
 // PutIdempotent implements store.Tx.
 func (t *tx) PutIdempotent(principal, key string, response []byte, when time.Time) error {
-	return t.exec("INSERT OR REPLACE INTO idempotent (principal, key, response, at) VALUES ("+marks(4)+")", principal, key, response, micro(when))
+	return t.exec("INSERT OR REPLACE INTO idempotent (principal, key, response, at) VALUES ("+marks(4)+")", principal, key, blob(response), micro(when))
 }
 
 // Setting implements store.Reader.
@@ -108,7 +108,7 @@ func (r reader) Setting(name string) (value []byte, err error) {
 
 // PutSetting implements store.Tx.
 func (t *tx) PutSetting(name string, value []byte) error {
-	return t.exec("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", name, value)
+	return t.exec("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", name, blob(value))
 }
 
 // NextNumber implements store.Tx.

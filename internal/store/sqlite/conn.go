@@ -130,6 +130,26 @@ func (a at) Scan(v any) error {
 	return nil
 }
 
+// blob is a value as the database keeps it: never NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// upsert writes a row by its key, the first of the columns. It never touches
+// another row: what is unique beside the key and taken is an error.
+func upsert(table, columns string) string {
+	key, others, _ := strings.Cut(columns, ", ")
+	names := strings.Split(others, ", ")
+	set := make([]string, len(names))
+	for i, n := range names {
+		set[i] = n + " = excluded." + n
+	}
+	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + marks(1+len(names)) + ") ON CONFLICT (" + key + ") DO UPDATE SET " + strings.Join(set, ", ")
+}
+
 // marks gives n question marks for a list.
 func marks(n int) string {
 	return strings.TrimSuffix(strings.Repeat("?,", n), ",")

@@ -29,9 +29,11 @@ func (r reader) OpenEndings(limit int) ([]store.Session, error) {
 	return many(r.conn, "SELECT "+sessionColumns+" FROM session WHERE status = 'ended' AND closed = 0 ORDER BY ended LIMIT ?", []any{limit}, scanSession)
 }
 
-// PutSession implements store.Tx.
+var putSession = upsert("session", sessionColumns)
+
+// PutSession implements store.Tx. A room that another session has is an error.
 func (t *tx) PutSession(s store.Session) error {
-	return t.exec("INSERT OR REPLACE INTO session ("+sessionColumns+") VALUES ("+marks(10)+")",
+	return t.exec(putSession,
 		s.Token, s.Room, s.Status, s.ServiceType, s.Organization, s.Title,
 		micro(s.Created), micro(s.Activated), micro(s.Ended), micro(s.Closed))
 }
@@ -89,9 +91,12 @@ func (r reader) Due(states []string, before time.Time, limit int) ([]store.Consu
 		") AND end_at < ? ORDER BY end_at, appointment LIMIT ?", append(args, micro(before), limit), scanConsultation)
 }
 
-// PutConsultation implements store.Tx.
+var putConsultation = upsert("consultation", consultationColumns)
+
+// PutConsultation implements store.Tx. An encounter that another consultation
+// has is an error.
 func (t *tx) PutConsultation(c store.Consultation) error {
-	return t.exec("INSERT OR REPLACE INTO consultation ("+consultationColumns+") VALUES ("+marks(14)+")",
+	return t.exec(putConsultation,
 		c.Appointment, c.Encounter, c.Patient, c.Organization, c.HealthcareService, c.ServiceType, c.Token, c.State,
 		micro(c.Start), micro(c.End), micro(c.CheckedIn), micro(c.Ready), micro(c.InCall), micro(c.Closed))
 }

@@ -15,7 +15,7 @@ func (t *tx) PutEvent(e store.Event) error {
 		return err
 	}
 	return t.exec("INSERT INTO event (topic, key, number, headers, value, created) VALUES ("+marks(6)+")",
-		e.Topic, e.Key, e.Number, string(headers), e.Value, micro(e.Created))
+		e.Topic, e.Key, e.Number, string(headers), blob(e.Value), micro(e.Created))
 }
 
 // PendingEvents implements store.Reader.

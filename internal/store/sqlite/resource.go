@@ -47,10 +47,7 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	if r.Version != version+1 {
 		return fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read.")
 	}
-	body := r.Body
-	if body == nil {
-		body = []byte{}
-	}
+	body := blob(r.Body)
 	if version == 0 {
 		err = t.one("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?) RETURNING rid",
 			[]any{r.Type, r.ID, micro(r.Updated), r.Method, r.Organization, body}, &rid)
