@@ -32,6 +32,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
+	"github.com/jumpa-hie/jumpa/internal/web/desk"
 )
 
 // App is a running exchange.
@@ -52,6 +53,7 @@ type App struct {
 	exchange *exchange.Service
 	access   access
 	cast     Credentials
+	desk     *desk.Desk // nil without a demo
 
 	stops  []func() // what to stop, in the order of starting
 	once   sync.Once

@@ -31,6 +31,9 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := a.makeDesk(); err != nil {
+		return nil, nil, err
+	}
 	registry := a.metrics()
 
 	systems := http.NewServeMux() // for source systems: bearer tokens
@@ -46,12 +49,17 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	}
 	mux.Handle(portal.Root, patients)
 	mux.Handle("/room/", a.room.Handler())
-	mux.Handle("/desk/", http.HandlerFunc(a.serveDesk))
+	a.routeDesk(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /{$}", http.RedirectHandler(portal.Root, http.StatusFound))
-	return api.NewObserver(a.log, a.clock, registry).Watch(mux), patients.Stop, nil
+	return api.NewObserver(a.log, a.clock, registry).Watch(mux), func() {
+		patients.Stop()
+		if a.desk != nil {
+			a.desk.StopStreams()
+		}
+	}, nil
 }
 
 func (a *App) portal() (*portal.Portal, error) {

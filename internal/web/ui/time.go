@@ -85,6 +85,12 @@ func DaysBetween(a, b time.Time) int {
 	return int(midnight(b).Sub(midnight(a)).Hours() / 24)
 }
 
+// DayOf gives the day in Malaysia that t falls on, from midnight to midnight.
+func DayOf(t time.Time) (from, to time.Time) {
+	from = midnight(t)
+	return from, from.AddDate(0, 0, 1)
+}
+
 func midnight(t time.Time) time.Time {
 	t = t.In(Malaysia)
 	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, Malaysia)

@@ -57,7 +57,7 @@ function settle() {
 }
 
 function pressed(button) {
-  button.textContent = button.dataset.on;
+  button.textContent = button.dataset.pressed;
   button.setAttribute("aria-pressed", "true");
 }
 

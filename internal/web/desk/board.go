@@ -1,0 +1,444 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/web/ui"
+	"github.com/jumpa-hie/jumpa/mycore"
+)
+
+// state is how far the consultation of one patient is.
+type state string
+
+const (
+	arriving  state = "arriving"  // booked, not here yet
+	waiting   state = "waiting"   // checked in
+	ready     state = "ready"     // let in, not joined yet
+	inCall    state = "incall"    // has joined
+	done      state = "done"      // finished
+	missed    state = "missed"    // did not come
+	cancelled state = "cancelled" // called off by either side
+	abandoned state = "abandoned" // came, but was never started
+)
+
+// states says where each state stands on the board and how it is called.
+var states = map[state]struct {
+	Lane  lane
+	Text  ui.Key
+	Class string // of the chip
+}{
+	arriving:  {laneArriving, "desk.state.arriving", "off"},
+	waiting:   {laneWaiting, "desk.state.waiting", "warn"},
+	ready:     {laneSession, "desk.state.ready", "act"},
+	inCall:    {laneSession, "desk.state.incall", "good"},
+	done:      {laneDone, "desk.state.done", ""},
+	missed:    {laneDone, "desk.state.missed", ""},
+	cancelled: {laneDone, "desk.state.cancelled", ""},
+	abandoned: {laneDone, "desk.state.abandoned", ""},
+}
+
+// lane is a column of the board.
+type lane int
+
+// The lanes in the order of the board; a group stands in the last but done
+// lane that one of its patients has reached.
+const (
+	laneArriving lane = iota
+	laneWaiting
+	laneSession
+	laneDone
+)
+
+// stateOf reads the state of a consultation from its records' statuses;
+// encounter is "" before the patient has checked in.
+func stateOf(appointment, encounter string) state {
+	switch {
+	case appointment == "cancelled", appointment == "entered-in-error":
+		return cancelled
+	case appointment == "noshow":
+		return missed
+	case appointment == "fulfilled", encounter == "finished":
+		return done
+	case encounter == "unknown", encounter == "cancelled":
+		return abandoned
+	case encounter == "in-progress":
+		return inCall
+	case appointment == "arrived":
+		return ready
+	case encounter == "arrived":
+		return waiting
+	}
+	return arriving
+}
+
+// person is one patient's consultation: an Appointment and, from check-in on,
+// an Encounter.
+type person struct {
+	ID               string // of the Appointment
+	Kind             string // VCI or VCE
+	Patient          string // id
+	Name             string
+	Service          string // name
+	Practitioner     string // id, "" for none
+	PractitionerName string
+	Start, End       time.Time
+	State            state
+	Encounter        string    // id, "" before check-in
+	CheckedIn        time.Time // zero before
+	token            string
+}
+
+func (p person) Look() any          { return states[p.State] }
+func (p person) live() bool         { return p.State == waiting || p.State == ready || p.State == inCall }
+func (p person) Live() bool         { return p.live() }
+func (p person) Arriving() bool     { return p.State == arriving }
+func (p person) Waiting() bool      { return p.State == waiting }
+func (p person) Attended() bool     { return p.State == inCall || p.State == done }
+func (p person) InSession() bool    { return p.State == ready || p.State == inCall }
+func (p person) inLane(l lane) bool { return states[p.State].Lane == l }
+
+// Minutes is how long the patient has been waiting.
+func (p person) Minutes(now time.Time) int {
+	if p.CheckedIn.IsZero() || now.Before(p.CheckedIn) {
+		return 0
+	}
+	return int(now.Sub(p.CheckedIn).Minutes())
+}
+
+// Late tells whether the start is over, so that a patient who is not here may
+// be called missing.
+func (p person) Late(now time.Time) bool { return now.After(p.Start) }
+
+// entry is one line of the board: a patient, or a whole group that shares a
+// session.
+type entry struct {
+	person  // the first; its id names the entry
+	People  []person
+	IsGroup bool
+}
+
+// Path is the page of the entry.
+func (e entry) Path() string { return Root + "visits/" + url.PathEscape(e.ID) }
+
+// Lane is where the entry stands.
+func (e entry) Lane() lane {
+	for _, l := range []lane{laneSession, laneWaiting, laneArriving} {
+		if slices.ContainsFunc(e.People, func(p person) bool { return p.inLane(l) }) {
+			return l
+		}
+	}
+	return laneDone
+}
+
+// Count counts the people in a state.
+func (e entry) Count(s string) (n int) {
+	for _, p := range e.People {
+		if p.State == state(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// Here counts those who have checked in and are not done.
+func (e entry) Here() (n int) {
+	for _, p := range e.People {
+		if p.live() {
+			n++
+		}
+	}
+	return n
+}
+
+// Longest is the longest wait in minutes among those who wait.
+func (e entry) Longest(now time.Time) (longest int) {
+	for _, p := range e.People {
+		if p.State == waiting {
+			longest = max(longest, p.Minutes(now))
+		}
+	}
+	return longest
+}
+
+// Patience is the class of a wait: it turns after 10 and after 20 minutes.
+func (e entry) Patience(now time.Time) string {
+	switch n := e.Longest(now); {
+	case n >= 20:
+		return "bad"
+	case n >= 10:
+		return "warn"
+	}
+	return ""
+}
+
+// Startable tells whether somebody waits to be let in.
+func (e entry) Startable() bool { return e.Lane() == laneWaiting }
+
+// Open tells whether the room is open.
+func (e entry) Open() bool { return e.Lane() == laneSession }
+
+// Token is that of the session, "" before there is one.
+func (e entry) session() string {
+	for _, p := range e.People {
+		if p.token != "" {
+			return p.token
+		}
+	}
+	return ""
+}
+
+// service is a HealthcareService of the organisation.
+type service struct{ ID, Name, Kind, Specialty string }
+
+// board is the day of one organisation, as last read from the exchange.
+type board struct {
+	org   Organization
+	clock func() time.Time
+	stale chan struct{} // holds one wish to read again
+
+	reading sync.Mutex // one reader at a time
+
+	mu       sync.Mutex
+	loaded   bool
+	people   []person
+	services []service
+	watchers map[chan struct{}]bool
+}
+
+func newBoard(org Organization, clock func() time.Time) *board {
+	return &board{org: org, clock: clock, stale: make(chan struct{}, 1), watchers: map[chan struct{}]bool{}}
+}
+
+// touch asks for the board to be read again.
+func (b *board) touch() {
+	select {
+	case b.stale <- struct{}{}:
+	default:
+	}
+}
+
+// watch gives a channel that fires when the board has changed.
+func (b *board) watch() (<-chan struct{}, func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wake := make(chan struct{}, 1)
+	b.watchers[wake] = true
+	return wake, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.watchers, wake)
+	}
+}
+
+// read reads the day from the exchange and wakes those who watch.
+func (b *board) read(ctx context.Context) error {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	services, err := b.readServices(ctx)
+	if err != nil {
+		return err
+	}
+	people, err := b.readPeople(ctx, services)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed := !b.loaded || !slices.Equal(people, b.people)
+	b.people, b.services, b.loaded = people, services, true
+	if changed {
+		for wake := range b.watchers {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return nil
+}
+
+func (b *board) readServices(ctx context.Context) ([]service, error) {
+	docs, err := b.org.Client.SearchAll(ctx, "HealthcareService", url.Values{"organization": {"Organization/" + b.org.ID}, "_count": {"200"}})
+	if err != nil {
+		return nil, err
+	}
+	var list []service
+	for _, doc := range docs {
+		s := service{ID: doc.ID(), Name: doc.Get("name").String(), Specialty: doc.Get("specialty.coding.code").String()}
+		for c := range doc.All("type.coding") {
+			if mycore.Normalize(c.Get("system").String()) == mycore.SystemServiceType {
+				s.Kind = c.Get("code").String()
+			}
+		}
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b service) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// around is how far the day reaches beyond midnight on both sides, so that
+// nobody falls off the board in a night shift.
+const around = 6 * time.Hour
+
+func (b *board) readPeople(ctx context.Context, services []service) ([]person, error) {
+	from, to := ui.DayOf(b.clock())
+	if now := b.clock(); now.Add(-around).Before(from) {
+		from = now.Add(-around)
+	} else if now.Add(around).After(to) {
+		to = now.Add(around)
+	}
+	docs, err := b.org.Client.SearchAll(ctx, "Appointment", url.Values{
+		"date":        {"ge" + fhir.FormatDateTime(from), "lt" + fhir.FormatDateTime(to)},
+		"_revinclude": {"Encounter:appointment"}, "_count": {"200"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	encounters := map[string]*fhir.Document{} // by reference of the Appointment
+	for _, doc := range docs {
+		if doc.Type() == "Encounter" {
+			encounters[doc.Get("appointment.reference").String()] = doc
+		}
+	}
+	var people []person
+	for _, doc := range docs {
+		name, ours := provided(doc, services)
+		if doc.Type() == "Appointment" && mycore.IsVirtual(doc) && ours {
+			people = append(people, personOf(doc, encounters["Appointment/"+doc.ID()], name))
+		}
+	}
+	slices.SortFunc(people, func(a, b person) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return people, nil
+}
+
+// provided finds the service of an Appointment among those of the
+// organisation.
+func provided(doc *fhir.Document, services []service) (name string, ok bool) {
+	for _, ref := range mycore.Actors(doc, "HealthcareService") {
+		for _, s := range services {
+			if strings.HasSuffix(ref, "HealthcareService/"+s.ID) {
+				return s.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+func personOf(doc, encounter *fhir.Document, service string) person {
+	p := person{ID: doc.ID(), Kind: mycore.ServiceType(doc), Service: service, token: mycore.Token(doc)}
+	p.Patient, p.Name = actor(doc, "Patient")
+	p.Practitioner, p.PractitionerName = actor(doc, "Practitioner")
+	p.Start, p.End = moment(doc, "start"), moment(doc, "end")
+	status := ""
+	if encounter != nil {
+		status = encounter.Get("status").String()
+		p.Encounter, p.token = encounter.ID(), cmp.Or(mycore.Token(encounter), p.token)
+		p.CheckedIn = moment(encounter, "period.start")
+	}
+	p.State = stateOf(doc.Get("status").String(), status)
+	return p
+}
+
+// moment gives a time in UTC, so that equal times compare as equal.
+func moment(doc *fhir.Document, path string) time.Time {
+	t, _ := doc.Get(path).Time()
+	return t.UTC()
+}
+
+func actor(doc *fhir.Document, typ string) (id, name string) {
+	for a := range doc.All("participant.actor") {
+		if ref, ok := fhir.ParseReference(a.Get("reference").String(), ""); ok && ref.Type == typ {
+			return ref.ID, a.Get("display").String()
+		}
+	}
+	return "", ""
+}
+
+// day is the board as a page shows it.
+type day struct {
+	Entries  []entry
+	Services []service
+}
+
+// look gives the board as last read; the first look reads it.
+func (b *board) look(ctx context.Context) (day, error) {
+	b.mu.Lock()
+	loaded := b.loaded
+	b.mu.Unlock()
+	if !loaded {
+		return b.now(ctx)
+	}
+	return b.snapshot(), nil
+}
+
+// now reads the board and gives it: acts rest on how things stand.
+func (b *board) now(ctx context.Context) (day, error) {
+	if err := b.read(ctx); err != nil {
+		return day{}, err
+	}
+	return b.snapshot(), nil
+}
+
+func (b *board) snapshot() day {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	groups := map[string]int{} // index of the entry by session token
+	v := day{Services: b.services}
+	for _, p := range b.people {
+		if p.Kind != "VCE" || p.token == "" {
+			v.Entries = append(v.Entries, entry{person: p, People: []person{p}})
+			continue
+		}
+		if i, there := groups[p.token]; there {
+			v.Entries[i].People = append(v.Entries[i].People, p)
+			continue
+		}
+		groups[p.token] = len(v.Entries)
+		v.Entries = append(v.Entries, entry{person: p, People: []person{p}, IsGroup: true})
+	}
+	return v
+}
+
+// lane gives the entries of a lane.
+func (d day) lane(l lane) (list []entry) {
+	for _, e := range d.Entries {
+		if e.Lane() == l {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// find gives the entry that an Appointment belongs to.
+func (d day) find(id string) (e entry, p person, ok bool) {
+	for _, e := range d.Entries {
+		for _, p := range e.People {
+			if p.ID == id {
+				return e, p, true
+			}
+		}
+	}
+	return entry{}, person{}, false
+}
+
+// Waiting names everybody who waits: a page rings when a name is new.
+func (d day) Waiting() string {
+	var ids []string
+	for _, e := range d.Entries {
+		for _, p := range e.People {
+			if p.State == waiting {
+				ids = append(ids, p.ID)
+			}
+		}
+	}
+	return strings.Join(ids, " ")
+}
