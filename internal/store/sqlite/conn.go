@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"strings"
 	"time"
@@ -22,10 +23,22 @@ type conn struct {
 const maxStatements = 300
 
 func (c *conn) close() {
-	for _, s := range c.statements {
-		_ = s.Close()
-	}
+	c.forget()
 	_ = c.sql.Close()
+}
+
+// drop breaks the connection off, with whatever transaction it has.
+func (c *conn) drop() {
+	c.forget()
+	_ = c.sql.Raw(func(any) error { return driver.ErrBadConn })
+}
+
+// forget closes all statements, which must not outlive the connection.
+func (c *conn) forget() {
+	for q, s := range c.statements {
+		_ = s.Close()
+		delete(c.statements, q)
+	}
 }
 
 func (c *conn) prepare(query string) (*sql.Stmt, error) {
@@ -33,10 +46,7 @@ func (c *conn) prepare(query string) (*sql.Stmt, error) {
 		return s, nil
 	}
 	if len(c.statements) >= maxStatements {
-		for q, s := range c.statements {
-			_ = s.Close()
-			delete(c.statements, q)
-		}
+		c.forget()
 	}
 	s, err := c.sql.PrepareContext(c.ctx, query)
 	if err == nil {

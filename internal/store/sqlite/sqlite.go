@@ -58,9 +58,7 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	s := &Store{lock: lock, queue: make(chan *job, 1024), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			if s.db != nil {
-				_ = s.db.Close()
-			}
+			s.disconnect()
 			_ = lock.Close()
 		}
 	}()
@@ -108,6 +106,34 @@ func (s *Store) connect(ctx context.Context) (*conn, error) {
 	return &conn{sql: c, statements: make(map[string]*sql.Stmt)}, nil
 }
 
+// begin starts a transaction. A connection that cannot, because it is broken
+// or still has one open, is replaced first.
+func (s *Store) begin(c *conn, query string) error {
+	if c.exec(query) == nil {
+		return nil
+	}
+	c.drop()
+	fresh, err := s.connect(c.ctx)
+	if err != nil {
+		return err // and the next to come tries again
+	}
+	c.sql, c.statements = fresh.sql, fresh.statements
+	return c.exec(query)
+}
+
+// disconnect closes all connections that nobody uses.
+func (s *Store) disconnect() {
+	if s.writer != nil {
+		s.writer.close()
+	}
+	for len(s.readers) > 0 {
+		(<-s.readers).close()
+	}
+	if s.db != nil {
+		_ = s.db.Close()
+	}
+}
+
 // migrate brings the schema to the newest version, one numbered file at a time.
 func (c *conn) migrate(ctx context.Context) error {
 	var have int
@@ -120,6 +146,9 @@ func (c *conn) migrate(ctx context.Context) error {
 	}
 	if have > len(files) {
 		return ErrNewer
+	}
+	if have < 0 {
+		return fmt.Errorf("the database has the schema version %d, which never was", have)
 	}
 	for i, f := range files[have:] {
 		text, err := schema.ReadFile("schema/" + f.Name())
@@ -153,7 +182,10 @@ func (s *Store) Close() error {
 }
 
 // View implements store.Store.
-func (s *Store) View(ctx context.Context, fn func(store.Reader) error) (err error) {
+func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s.mu.RLock()
 	closed := s.closed
 	s.mu.RUnlock()
@@ -163,18 +195,23 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) (err erro
 	var c *conn
 	select {
 	case c = <-s.readers:
+	case <-s.done:
+		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { s.readers <- c }()
-	c.ctx = ctx
-	if err := c.exec("BEGIN"); err != nil {
+	c.ctx = context.WithoutCancel(ctx) // a transaction is begun and ended whatever happens
+	if err := s.begin(c, "BEGIN"); err != nil {
 		return err
 	}
 	defer func() {
 		c.ctx = context.WithoutCancel(ctx)
-		err = errors.Join(err, c.exec("ROLLBACK"))
+		if c.exec("ROLLBACK") != nil {
+			c.drop() // so that no old snapshot stays; the next to come connects again
+		}
 	}()
+	c.ctx = ctx
 	return fn(reader{c})
 }
 

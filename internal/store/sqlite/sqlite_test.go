@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,4 +40,9 @@ func TestConformance(t *testing.T) {
 
 const childPath = "JUMPA_STORE_TEST_CHILD"
 
-func child(string) int { return 1 }
+func child(path string) int {
+	if _, err := Open(context.Background(), path); err != nil {
+		fmt.Println(err)
+	}
+	return 1
+}

@@ -71,7 +71,7 @@ func (s *Store) write() {
 func (s *Store) commit(batch []*job) error {
 	c := s.writer
 	c.ctx = context.Background()
-	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := s.begin(c, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	for _, j := range batch {
