@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,13 +34,4 @@ func reopen(t testing.TB, path string) *Store {
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store { return fresh(t) })
-}
-
-const childPath = "JUMPA_STORE_TEST_CHILD"
-
-func child(path string) int {
-	if _, err := Open(context.Background(), path); err != nil {
-		fmt.Println(err)
-	}
-	return 1
 }
