@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +22,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/record"
+	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 	"github.com/jumpa-hie/jumpa/mycore"
@@ -41,6 +41,24 @@ type server struct {
 	now time.Time
 }
 
+// newExchange is the real exchange on a store.
+func newExchange(t testing.TB, db store.Store, base func() string, clock func() time.Time, log *slog.Logger) *exchange.Service {
+	t.Helper()
+	topics, err := subscription.New(subscription.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := &record.Keeper{Clock: clock, Topics: topics, Base: base}
+	desk := &booking.Desk{Records: records}
+	return &exchange.Service{
+		Store: db, Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
+		Consult: &consult.Service{
+			Store: db, Records: records, Booking: desk, Hub: new(notify.Hub), Relay: func() {},
+			Clock: clock, Window: consult.DefaultWindow, Log: log,
+		},
+	}
+}
+
 func newServer(t testing.TB) *server {
 	t.Helper()
 	s := &server{now: time.Date(2026, 11, 23, 9, 0, 0, 0, fhir.Malaysia)}
@@ -55,19 +73,7 @@ func newServer(t testing.TB) *server {
 			t.Error(err)
 		}
 	})
-	topics, err := subscription.New(subscription.Default())
-	if err != nil {
-		t.Fatal(err)
-	}
-	records := &record.Keeper{Clock: clock, Topics: topics, Base: base}
-	desk := &booking.Desk{Records: records}
-	x := &exchange.Service{
-		Store: db, Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
-		Consult: &consult.Service{
-			Store: db, Records: records, Booking: desk, Hub: new(notify.Hub), Relay: func() {},
-			Clock: clock, Window: consult.DefaultWindow, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		},
-	}
+	x := newExchange(t, db, base, clock, slog.New(slog.DiscardHandler))
 	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,6 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
-	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/search"
@@ -122,13 +121,17 @@ func newSystems(t testing.TB, edit ...func(*Observer)) *systems {
 	if s.tokens, err = auth.OpenTokens(t.Context(), auth.TokenOptions{Store: db, Clock: s.clock, Issuer: url}); err != nil {
 		t.Fatal(err)
 	}
-	hub := &notify.Hub{}
+	x := newExchange(t, db, func() string { return s.url + Root }, s.clock, log)
+	x.Consult.Meeting = s.calls
+	records, err := NewFHIR(FHIROptions{Exchange: x, Base: x.Base, Clock: s.clock, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	behind := http.NewServeMux()
+	records.Register(behind)
 	(&OAuth{Tokens: s.tokens, URL: url, Clock: s.clock}).Register(behind)
-	(&Sessions{Keeper: &consult.Service{
-		Store: db, Meeting: s.calls, Hub: hub, Relay: func() {}, Clock: s.clock, Log: log,
-	}}).Register(behind)
-	(&Notifications{Notifier: &notify.Service{Store: db, Hub: hub, Clock: s.clock}, Tokens: s.tokens}).Register(behind)
+	(&Sessions{Keeper: x.Consult}).Register(behind)
+	(&Notifications{Notifier: &notify.Service{Store: db, Hub: x.Consult.Hub, Clock: s.clock}, Tokens: s.tokens}).Register(behind)
 	s.mux.Handle("/", Bearer(s.tokens, behind))
 	observer := NewObserver(log, s.clock, s.registry)
 	for _, e := range edit {
