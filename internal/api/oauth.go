@@ -73,7 +73,7 @@ func (o *OAuth) token(w http.ResponseWriter, r *http.Request) error {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="jumpa"`)
 	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "60")
+		w.Header().Set("Retry-After", throttledFor)
 	}
 	return respond(w, refused.status, map[string]string{"error": refused.code, "error_description": refused.description})
 }

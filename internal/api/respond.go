@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 )
@@ -71,16 +72,20 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 			challenge += `, error="invalid_token"`
 		}
 		h.Set("WWW-Authenticate", challenge)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if h.Get("Retry-After") == "" {
-			h.Set("Retry-After", "10")
-		}
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", throttledFor)
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "10")
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(fhir.Outcome(err, Trace(r.Context()))) // the client may have gone
 	}
 }
+
+// throttledFor is how many seconds after too many attempts another one is let
+// in, with some to spare.
+const throttledFor = "60"
 
 // judge gives the status of an error and what to show of it, and logs what an operator
 // must know.
@@ -114,13 +119,17 @@ const maxSmallBody = 64 << 10 // bytes of a request that is not FHIR
 // decode reads a small JSON object. Unknown members are refused: they are
 // mistakes that would else go unnoticed.
 func decode(w http.ResponseWriter, r *http.Request, to any) error {
-	name, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || name != mediaJSON && !strings.HasSuffix(name, "+json") {
-		return fhir.Errorf(fhir.CodeNotSupported, "", "Send JSON with Content-Type: %s.", mediaJSON).WithStatus(http.StatusUnsupportedMediaType)
+	name, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := strings.ToLower(params["charset"])
+	if err != nil || name != mediaJSON && !strings.HasSuffix(name, "+json") || charset != "" && charset != "utf-8" {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "Send JSON in UTF-8 with Content-Type: %s.", mediaJSON).WithStatus(http.StatusUnsupportedMediaType)
 	}
 	body, err := readBody(w, r, maxSmallBody)
 	if err != nil {
 		return err
+	}
+	if !utf8.Valid(body) {
+		return fhir.Errorf(fhir.CodeStructure, "", "The body must be UTF-8.")
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		return fhir.Errorf(fhir.CodeStructure, "", "The body must be a JSON object.")
