@@ -44,8 +44,9 @@ func (a *App) openAccess(ctx context.Context) error {
 	a.access.tokens = tokens
 	a.access.browsers = auth.OpenBrowsers(&auth.Browsers{
 		Store: a.store, Courier: courier, Directory: directory{a.store}, Normalize: mycore.NormalizeIdentityNumber,
-		Clock: a.clock, RefuseDemo: refuseDemo,
+		Clock: a.clock, Log: a.log, RefuseDemo: refuseDemo,
 	})
+	a.onStop(a.access.browsers.Stop)
 	a.access.notify = &notify.Service{Store: a.store, Hub: a.hub, Clock: a.clock}
 	return nil
 }
