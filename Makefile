@@ -1,5 +1,5 @@
 # Two targets matter: run starts everything, test proves it.
-.PHONY: run test check bench deps
+.PHONY: run test check bench deps screenshots
 
 export CGO_ENABLED ?= 0
 
@@ -19,3 +19,7 @@ check:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# The pictures of README, taken from a whole consultation.
+screenshots:
+	JUMPA_SCREENSHOTS=$(CURDIR)/docs/images go test -count=1 -run Individual ./test/e2e

@@ -97,7 +97,6 @@ type person struct {
 
 func (p person) Look() any          { return states[p.State] }
 func (p person) live() bool         { return p.State == waiting || p.State == ready || p.State == inCall }
-func (p person) Live() bool         { return p.live() }
 func (p person) Arriving() bool     { return p.State == arriving }
 func (p person) Waiting() bool      { return p.State == waiting }
 func (p person) Attended() bool     { return p.State == inCall || p.State == done }

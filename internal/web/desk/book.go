@@ -83,7 +83,7 @@ func (d *Desk) form(w http.ResponseWriter, r *http.Request, t *turn, status int,
 		soon := t.now.In(ui.Malaysia).Truncate(15 * time.Minute).Add(15 * time.Minute)
 		p.Values = url.Values{
 			"date": {soon.Format("2006-01-02")}, "time": {soon.Format("15:04")}, "until": {soon.Add(2 * time.Hour).Format("15:04")},
-			"minutes": {"30"}, "places": {map[string]string{"": "1", "VCE": "10"}[kind]},
+			"minutes": {"30"}, "places": {map[string]string{"VCI": "1", "VCE": "10"}[kind]},
 		}
 	}
 	return d.show(w, r, t, status, name, frame{Data: p})
