@@ -96,7 +96,7 @@ func TestDataDirectoriesThatCannotBeUsed(t *testing.T) {
 	t.Run("in use and newer", func(t *testing.T) {
 		dir := t.TempDir()
 		first := start(t, dir, nil, anyPorts...)
-		runs(t, nil, up(dir)...).refused(t, "--data", dir, "in use")
+		runs(t, nil, up(dir)...).refused(t, "--data", dir, "another jumpa")
 		if !first.answers() {
 			t.Error("the first one was disturbed")
 		}
