@@ -156,7 +156,11 @@ func (r reader) ReferencedBy(typ, id string, limit int) ([]store.Resource, error
 // History implements store.Reader.
 func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	where, args := "v.updated >= ?", []any{micro(q.Since)}
-	for _, f := range []struct{ clause, value string }{{"v.type = ?", q.Type}, {"r.id = ?", q.ID}, {"r.type = ?", q.Type}} {
+	typed := "v.type = ?"
+	if q.ID != "" {
+		typed = "r.type = ?" // or the engine walks all versions of the type
+	}
+	for _, f := range []struct{ clause, value string }{{typed, q.Type}, {"r.id = ?", q.ID}} {
 		if f.value != "" {
 			where, args = where+" AND "+f.clause, append(args, f.value)
 		}
