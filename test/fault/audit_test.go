@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -54,15 +55,7 @@ func each[T any](list []T, check func(T)) {
 	wg.Wait()
 }
 
-func keys[K comparable, V any](m map[K]V) []K {
-	var list []K
-	for k := range m {
-		list = append(list, k)
-	}
-	return list
-}
-
-// writes expects each acknowledged version, byte for byte as it was answered,
+// checkWrites expects each acknowledged version, byte for byte as it was answered,
 // and an audit record for each.
 func (a *audit) checkWrites(ctx context.Context) (versions, audited int) {
 	newest, versionsOf := map[string]int64{}, map[string]map[int64]bool{}
@@ -83,7 +76,7 @@ func (a *audit) checkWrites(ctx context.Context) (versions, audited int) {
 		}
 	})
 	var mu sync.Mutex
-	each(keys(newest), func(ref string) {
+	each(slices.Collect(maps.Keys(newest)), func(ref string) {
 		doc, err := a.sys.Get(ctx, ref)
 		if err != nil {
 			a.miss("%s: %v", ref, err)
@@ -121,7 +114,7 @@ func (a *audit) trail(ctx context.Context, ref string, operations ...string) (ag
 // checkSlots counts the bookings of each slot.
 func (a *audit) checkSlots(ctx context.Context) {
 	live := []string{"pending", "booked", "checked-in", "arrived", "fulfilled", "noshow"}
-	each(keys(a.slots), func(id string) {
+	each(slices.Collect(maps.Keys(a.slots)), func(id string) {
 		slot, err := a.sys.Get(ctx, "Slot/"+id)
 		if err != nil {
 			a.miss("Slot/%s: %v", id, err)
@@ -191,7 +184,7 @@ func (a *audit) checkVisits(ctx context.Context) {
 			known[id] = true
 		}
 	}
-	each(keys(known), func(id string) {
+	each(slices.Collect(maps.Keys(known)), func(id string) {
 		app, err := a.sys.Get(ctx, "Appointment/"+id)
 		if err != nil {
 			return // reported by checkWrites
@@ -254,7 +247,7 @@ func (a *audit) checkEncounter(ctx context.Context, doc *fhir.Document) {
 // that each individual consultation has one of its own, and each group one.
 func (a *audit) checkSessions(ctx context.Context) {
 	order := []string{"created", "active", "ended"}
-	each(keys(a.sessions), func(token string) {
+	each(slices.Collect(maps.Keys(a.sessions)), func(token string) {
 		s, err := a.sys.Session(ctx, token)
 		switch {
 		case err != nil:
@@ -348,7 +341,7 @@ func (a *audit) checkEvents(ctx context.Context, broker string, heard map[string
 		}
 	}
 	var mu sync.Mutex
-	each(keys(byKey), func(ref string) {
+	each(slices.Collect(maps.Keys(byKey)), func(ref string) {
 		var want []*fhir.Document // the versions that changed the status
 		for n := int64(1); ; n++ {
 			doc, err := a.sys.Get(ctx, fmt.Sprintf("%s/_history/%d", ref, n))

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -111,6 +112,14 @@ func (l *ledger) with(fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fn()
+}
+
+// enough tells whether everything has happened that is to be looked at.
+func (l *ledger) enough() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ended := slices.Contains(slices.Collect(maps.Values(l.sessions)), "ended")
+	return len(l.visits) > 0 && len(l.rated) > 0 && len(l.left) > 0 && len(l.groups) > 0 && len(l.messages) > 0 && len(l.slots) > 0 && ended
 }
 
 func (l *ledger) String() string {
