@@ -158,6 +158,9 @@ func (f *FHIR) route(rt fhirRoute) http.Handler {
 		if m.interaction != "capabilities" && auth.FromContext(r.Context()).Kind == "" {
 			return fhir.Errorf(fhir.CodeLogin, "", "This needs an access token.")
 		}
+		if typ := r.PathValue("type"); typ != "" && m.action == auth.Read && !search.Stored(typ) && !derived[m.interaction] {
+			return fhir.Errorf(fhir.CodeNotSupported, "", "There are no versions of what the exchange itself records.").WithStatus(http.StatusNotFound)
+		}
 		if err := negotiate(w, r); err != nil {
 			return err
 		}

@@ -1,0 +1,256 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/search"
+)
+
+// least holds what the types with required members must have. All others take
+// a resource with nothing in it.
+var least = map[string]string{
+	"Appointment":       `,"status":"proposed","participant":[{"actor":{"reference":"Patient/x0"},"status":"accepted"}]`,
+	"Encounter":         `,"status":"planned","class":{"code":"AMB"}`,
+	"HealthcareService": `,"providedBy":{"reference":"Organization/` + hospitalID + `"}`,
+	"RelatedPerson":     `,"patient":{"reference":"Patient/x0"}`,
+	"Slot":              `,"status":"free","schedule":{"reference":"Schedule/x0"},"start":"2026-11-23T10:00:00+08:00","end":"2026-11-23T10:30:00+08:00"`,
+}
+
+// resource gives the least resource of a type, without an id for "".
+func resource(typ, id string) string {
+	if id != "" {
+		id = `,"id":"` + id + `"`
+	}
+	return `{"resourceType":"` + typ + `"` + id + least[typ] + `}`
+}
+
+// attempt is what the exchange says to one interaction on one type.
+type attempt struct {
+	interaction string
+	status      int
+	body        string
+}
+
+// possible tells whether the exchange did what it was asked for.
+func (a attempt) possible() bool { return a.status < 300 }
+
+// tryAll tries everything that FHIR has for a type.
+func (s *server) tryAll(typ string) []attempt {
+	at := Root + "/" + typ
+	var all []attempt
+	try := func(interaction, method, target, body string, header map[string]string) attempt {
+		w := s.do(hospital, method, target, body, header)
+		all = append(all, attempt{interaction, w.Code, w.Body.String()})
+		return all[len(all)-1]
+	}
+	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+	id := "x1"
+	try("update", "PUT", at+"/"+id, resource(typ, id), nil)
+	try("create", "POST", at, resource(typ, ""), nil)
+	found := try("search-type", "GET", at, "", nil)
+	try("search-type", "POST", at+"/_search", "_count=1", form)
+	if !search.Stored(typ) { // somebody else's work
+		var bundle struct {
+			Entry []struct{ Resource struct{ ID string } }
+		}
+		if json.Unmarshal([]byte(found.body), &bundle) == nil && len(bundle.Entry) > 0 {
+			id = bundle.Entry[0].Resource.ID
+		}
+	}
+	try("read", "GET", at+"/"+id, "", nil)
+	try("vread", "GET", at+"/"+id+"/_history/1", "", nil)
+	try("history-instance", "GET", at+"/"+id+"/_history", "", nil)
+	try("history-type", "GET", at+"/_history", "", nil)
+	try("patch", "PATCH", at+"/"+id, "[]", map[string]string{"Content-Type": "application/json-patch+json"})
+	try("operation", "GET", at+"/"+id+"/$everything", "", nil)
+	try("operation", "POST", at+"/$validate", resource(typ, ""), nil)
+	try("operation", "GET", at+"/"+id+"/$meta", "", nil)
+	try("conditional update", "PUT", at+"?_id="+id, resource(typ, id), nil)
+	try("conditional delete", "DELETE", at+"?_id="+id, "", nil)
+	try("compartment", "GET", at+"/"+id+"/Observation", "", nil)
+	try("search by form at an id", "POST", at+"/"+id+"/_search", "_count=1", form)
+	try("deletion of the history", "DELETE", at+"/"+id+"/_history", "", nil)
+	try("delete", "DELETE", at+"/"+id, "", nil)
+	return all
+}
+
+// What the CapabilityStatement names is done, and what is done is named, for
+// every type of FHIR R4.
+func TestCapabilityStatementIsTrue(t *testing.T) {
+	s := newServer(t)
+	for _, body := range []string{organizationBody, resource("Patient", "x0"), resource("Schedule", "x0")} {
+		typ := between(body, `"resourceType":"`, `"`)
+		if w := s.do(hospital, "PUT", Root+"/"+typ+"/"+between(body, `"id":"`, `"`), body, nil); w.Code != http.StatusCreated {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	rest := s.capabilities(t)
+	if len(rest.Resource) != len(search.Types()) {
+		t.Fatalf("%d types of %d", len(rest.Resource), len(search.Types()))
+	}
+	for _, c := range rest.Resource {
+		declared := make(map[string]bool)
+		for _, i := range c.Interaction {
+			declared[i.Code] = true
+		}
+		tried := make(map[string]bool)
+		for _, a := range s.tryAll(c.Type) {
+			tried[a.interaction] = true
+			// Nobody may write the types of the guide itself, so that there are
+			// none of them here.
+			none := a.status == http.StatusNotFound && search.Stored(c.Type) && !declared["update"] &&
+				slices.Contains([]string{"read", "vread", "history-instance"}, a.interaction)
+			if a.possible() != declared[a.interaction] && !none {
+				t.Errorf("%s of %s: %d %s; declared %v", a.interaction, c.Type, a.status, a.body, declared[a.interaction])
+			}
+			if !a.possible() && !strings.Contains(a.body, `"OperationOutcome"`) {
+				t.Errorf("%s of %s: %d %s", a.interaction, c.Type, a.status, a.body)
+			}
+		}
+		for i := range declared {
+			if !tried[i] {
+				t.Errorf("%s of %s is declared and was not tried", i, c.Type)
+			}
+		}
+	}
+}
+
+// Every search parameter and every include that is declared works, under
+// strict handling, which refuses what is not known.
+func TestCapabilityStatementSearches(t *testing.T) {
+	s := newServer(t)
+	values := map[string]string{
+		"date": "ge2026-11-23", "reference": "Patient/x0", "number": "7", "quantity": "7", "uri": "http://x.example", "token": "x", "string": "x",
+	}
+	searches := 0
+	for _, c := range s.capabilities(t).Resource {
+		ask := func(query string) {
+			searches++
+			w := s.do(hospital, "GET", Root+"/"+c.Type+"?"+query, "", map[string]string{"Prefer": "handling=strict"})
+			if w.Code != http.StatusOK {
+				t.Errorf("%s?%s: %d %s", c.Type, query, w.Code, w.Body)
+			}
+		}
+		for _, p := range c.SearchParam {
+			if values[p.Type] == "" {
+				t.Errorf("%s.%s is of type %q", c.Type, p.Name, p.Type)
+			}
+			ask(url.Values{p.Name: {values[p.Type]}}.Encode())
+		}
+		for _, inc := range c.SearchInclude {
+			ask("_include=" + inc)
+		}
+		for _, inc := range c.SearchRevInclude {
+			ask("_revinclude=" + inc)
+		}
+	}
+	if searches < len(search.Types()) {
+		t.Fatalf("only %d searches", searches)
+	}
+}
+
+// The flags of the statement, each by what it promises.
+func TestCapabilityStatementFlags(t *testing.T) {
+	s := newServer(t)
+	var patient capabilityOfType
+	for _, c := range s.capabilities(t).Resource {
+		if c.Type == "Patient" {
+			patient = c
+		}
+	}
+	if !patient.ReadHistory || !patient.UpdateCreate || !patient.ConditionalCreate || patient.ConditionalRead != "full-support" || patient.Versioning != "versioned-update" {
+		t.Fatalf("%+v", patient)
+	}
+	type header = map[string]string
+	for _, c := range []struct {
+		flag, method, url, body string
+		header                  header
+		status                  int
+	}{
+		{"updateCreate", "PUT", "/Patient/p1", patientBody, nil, 201},
+		{"versioned-update", "PUT", "/Patient/p1", strings.Replace(patientBody, "female", "other", 1), header{"If-Match": `W/"1"`}, 200},
+		{"versioned-update", "PUT", "/Patient/p1", patientBody, header{"If-Match": `W/"1"`}, 412},
+		{"conditionalCreate", "POST", "/Patient", patientBody, header{"If-None-Exist": "identifier=HIE-00000003"}, 200},
+		{"conditionalCreate", "POST", "/Patient", strings.Replace(patientBody, "0003", "0004", 1), header{"If-None-Exist": "identifier=HIE-00000004"}, 201},
+		{"conditionalRead", "GET", "/Patient/p1", "", header{"If-None-Match": `W/"2"`}, 304},
+		{"conditionalRead", "GET", "/Patient/p1", "", header{"If-None-Match": `W/"1"`}, 200},
+		{"conditionalRead", "GET", "/Patient/p1", "", header{"If-Modified-Since": "Mon, 23 Nov 2026 01:00:00 GMT"}, 304},
+		{"conditionalRead", "GET", "/Patient/p1", "", header{"If-Modified-Since": "Mon, 23 Nov 2026 00:59:59 GMT"}, 200},
+		{"readHistory", "DELETE", "/Patient/p1", "", nil, 204},
+		{"readHistory", "GET", "/Patient/p1/_history/2", "", nil, 200},
+	} {
+		if w := s.do(hospital, c.method, Root+c.url, c.body, c.header); w.Code != c.status {
+			t.Errorf("%s: %s %s with %v: %d, want %d: %s", c.flag, c.method, c.url, c.header, w.Code, c.status, w.Body)
+		}
+	}
+}
+
+// Of the interactions with the whole system there are two, and no others.
+func TestCapabilityStatementOfTheSystem(t *testing.T) {
+	s := newServer(t)
+	var declared []string
+	for _, i := range s.capabilities(t).Interaction {
+		declared = append(declared, i.Code)
+	}
+	if !slices.Equal(declared, []string{"transaction", "batch"}) {
+		t.Errorf("declared are %v", declared)
+	}
+	for _, c := range []struct {
+		interaction, method, url, body string
+		status                         int
+	}{
+		{"transaction", "POST", "", `{"resourceType":"Bundle","type":"transaction","entry":[{"resource":` + observation("o1", "") + `,"request":{"method":"PUT","url":"Observation/o1"}}]}`, 200},
+		{"batch", "POST", "/", `{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Observation/o1"}}]}`, 200},
+		{"search-system", "GET", "?_type=Patient", "", 405},
+		{"search-system", "GET", "/?_type=Patient", "", 405},
+		{"search-system", "POST", "/_search", "_type=Patient", 404},
+		{"history-system", "GET", "/_history", "", 404},
+		{"operation", "POST", "/$process-message", "{}", 404},
+		{"capabilities in another way", "OPTIONS", "", "", 405},
+	} {
+		w := s.do(hospital, c.method, Root+c.url, c.body, nil)
+		if w.Code != c.status {
+			t.Errorf("%s: %d, want %d: %s", c.interaction, w.Code, c.status, w.Body)
+		}
+		if c.status >= 400 && !strings.Contains(w.Body.String(), `"OperationOutcome"`) {
+			t.Errorf("%s: %s", c.interaction, w.Body)
+		}
+	}
+}
+
+// The statement can be read by all, everything else by nobody without a token.
+func TestOnlyTheStatementIsOpen(t *testing.T) {
+	s := newServer(t)
+	nobody := auth.Principal{}
+	for _, rt := range routes {
+		for _, m := range rt.methods {
+			target := strings.NewReplacer("{type}", "Patient", "{id}", "p1", "{version}", "1", "{$}", "").Replace(Root + rt.pattern)
+			w := s.do(nobody, m.name, target, "", nil)
+			if open := w.Code == http.StatusOK; open != (m.interaction == "capabilities") || !open && w.Code != http.StatusUnauthorized {
+				t.Errorf("%s %s: %d %s", m.name, target, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+func (s *server) capabilities(t testing.TB) capabilityOfRest {
+	t.Helper()
+	w := s.do(auth.Principal{}, "GET", Root+"/metadata", "", nil)
+	var statement capabilityStatement
+	if err := json.Unmarshal(w.Body.Bytes(), &statement); err != nil || w.Code != http.StatusOK || len(statement.Rest) != 1 {
+		t.Fatalf("%d %v", w.Code, err)
+	}
+	return statement.Rest[0]
+}
+
+func between(s, before, after string) string {
+	_, s, _ = strings.Cut(s, before)
+	s, _, _ = strings.Cut(s, after)
+	return s
+}
