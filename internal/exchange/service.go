@@ -42,7 +42,7 @@ func (s *Service) read(ctx context.Context, p auth.Principal, typ, id, operation
 ) (store.Resource, error) {
 	grant, err := auth.Allow(p, auth.Read, typ)
 	if err != nil {
-		return store.Resource{}, err
+		return store.Resource{}, s.refused(ctx, p, "R", operation, typ+"/"+id, err)
 	}
 	var res store.Resource
 	err = s.Store.View(ctx, func(r store.Reader) (err error) {
@@ -65,14 +65,17 @@ func (s *Service) read(ctx context.Context, p auth.Principal, typ, id, operation
 		return nil
 	})
 	if err != nil {
-		return store.Resource{}, err
+		return store.Resource{}, s.refused(ctx, p, "R", operation, typ+"/"+id, err)
 	}
-	return res, s.trail(ctx, p, "R", operation, typ+"/"+id)
+	return res, s.trail(ctx, p, audit.Entry{Action: "R", Operation: operation, Target: typ + "/" + id})
 }
 
-func notFound(typ, id string) error {
+func notFound(typ, id string) *fhir.Error {
 	return fhir.Errorf(fhir.CodeNotFound, "", "There is no %s with id %s.", typ, id)
 }
+
+// errOthers marks a record that is there, but not for the one who asks.
+var errOthers = errors.New("the record belongs to another organisation")
 
 // visible refuses a record of another organisation as if it were not there.
 func visible(r store.Reader, grant auth.Grant, typ, id string) error {
@@ -81,23 +84,35 @@ func visible(r store.Reader, grant auth.Grant, typ, id string) error {
 	}
 	may, err := r.MaySee(typ, id, grant.Organization)
 	if err == nil && !may {
-		return notFound(typ, id)
+		hidden := notFound(typ, id)
+		hidden.Err = errOthers
+		return hidden
+	}
+	return err
+}
+
+// refused writes the audit record of an access that was refused for what the
+// principal is, and gives the error that refuses it.
+func (s *Service) refused(ctx context.Context, p auth.Principal, action, operation, target string, err error) error {
+	if !errors.Is(err, errOthers) && fhir.CodeOf(err) != fhir.CodeForbidden {
+		return err
+	}
+	if unwritten := s.trail(ctx, p, audit.Entry{Action: action, Operation: operation, Target: target, Outcome: audit.Refused}); unwritten != nil {
+		return unwritten
 	}
 	return err
 }
 
 // trail writes the audit record of an access that changes nothing else.
-func (s *Service) trail(ctx context.Context, p auth.Principal, action, operation, target string) error {
-	return s.Store.Update(ctx, func(tx store.Tx) error {
-		return audit.Write(tx, s.Clock(), p, audit.Entry{Action: action, Operation: operation, Target: target})
-	})
+func (s *Service) trail(ctx context.Context, p auth.Principal, e audit.Entry) error {
+	return s.Store.Update(ctx, func(tx store.Tx) error { return audit.Write(tx, s.Clock(), p, e) })
 }
 
 // History gives versions of a resource or of a type, newest first.
 func (s *Service) History(ctx context.Context, p auth.Principal, q store.HistoryQuery) (store.Page, error) {
 	grant, err := auth.Allow(p, auth.Read, q.Type)
 	if err != nil {
-		return store.Page{}, err
+		return store.Page{}, s.refused(ctx, p, "R", "history", target(q.Type, q.ID), err)
 	}
 	q.Organization = grant.Organization
 	var page store.Page
@@ -114,9 +129,9 @@ func (s *Service) History(ctx context.Context, p auth.Principal, q store.History
 		return err
 	})
 	if err != nil {
-		return store.Page{}, err
+		return store.Page{}, s.refused(ctx, p, "R", "history", target(q.Type, q.ID), err)
 	}
-	return page, s.trail(ctx, p, "R", "history", target(q.Type, q.ID))
+	return page, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "history", Target: target(q.Type, q.ID)})
 }
 
 func target(typ, id string) string {
@@ -130,7 +145,7 @@ func target(typ, id string) string {
 func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Request) (SearchResult, error) {
 	grant, err := auth.Allow(p, auth.Search, req.Query.Type)
 	if err != nil {
-		return SearchResult{}, err
+		return SearchResult{}, s.refused(ctx, p, "E", "search", req.Query.Type, err)
 	}
 	var out SearchResult
 	err = s.Store.View(ctx, func(r store.Reader) error {
@@ -140,5 +155,5 @@ func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Reque
 	if err != nil {
 		return SearchResult{}, err
 	}
-	return out, s.trail(ctx, p, "E", "search", req.Query.Type)
+	return out, s.trail(ctx, p, audit.Entry{Action: "E", Operation: "search", Target: req.Query.Type})
 }

@@ -54,7 +54,7 @@ func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhi
 		return latest(tx, out)
 	})
 	if err != nil {
-		return TransactionResult{}, err
+		return TransactionResult{}, s.refused(ctx, p, "E", "transaction", "Bundle", err)
 	}
 	s.Consult.After(&e)
 	return TransactionResult{Entries: out}, nil

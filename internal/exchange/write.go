@@ -30,9 +30,10 @@ func (s *Service) Put(ctx context.Context, p auth.Principal, w Write) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	return s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
+	out, err := s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
 		return s.put(tx, e, p, w, issues, nil)
 	})
+	return out, s.refused(ctx, p, "U", "update", w.Type+"/"+w.ID, err)
 }
 
 // Create stores a new resource under an id of the exchange, or answers with
@@ -42,9 +43,10 @@ func (s *Service) Create(ctx context.Context, p auth.Principal, w Write) (Outcom
 	if err != nil {
 		return Outcome{}, err
 	}
-	return s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
+	out, err := s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
 		return s.create(tx, e, p, w, issues, nil)
 	})
+	return out, s.refused(ctx, p, "C", "create", w.Type, err)
 }
 
 func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *consult.Effects) (Outcome, error)) (Outcome, error) {
@@ -240,9 +242,10 @@ func identical(before *record.Current, doc *fhir.Document) (bool, error) {
 
 // Delete removes a resource that no other record depends on.
 func (s *Service) Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
-	return s.update(ctx, func(tx store.Tx, _ *consult.Effects) (Outcome, error) {
+	out, err := s.update(ctx, func(tx store.Tx, _ *consult.Effects) (Outcome, error) {
 		return s.delete(tx, p, typ, id, ifMatch)
 	})
+	return out, s.refused(ctx, p, "D", "delete", typ+"/"+id, err)
 }
 
 func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
