@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -27,10 +28,15 @@ var formats = map[string]string{
 	"*/*": mediaFHIR, "application/*": mediaFHIR, "text/*": mediaJSON,
 }
 
-// negotiate sets the Content-Type of the answer, or refuses with 406.
+// negotiate sets the Content-Type of the answer, or refuses with 406. Parameters
+// that cannot be read are refused for all: none is left out in silence.
 func negotiate(w http.ResponseWriter, r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fhir.Errorf(fhir.CodeInvalid, "", "The parameters in the address cannot be read; a percent sign is written %%25 and a semicolon %%3B.")
+	}
 	media := mediaFHIR
-	if format := r.URL.Query().Get("_format"); format != "" {
+	if format := query.Get("_format"); format != "" {
 		media = acceptable(format)
 	} else if accept := r.Header.Values("Accept"); len(accept) > 0 {
 		media = preferred(strings.Join(accept, ","))

@@ -19,10 +19,7 @@ func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
 	if q.ID != "" {
 		place = q.Type + "/" + q.ID + "/_history"
 	}
-	given, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return fhir.Errorf(fhir.CodeInvalid, "", "The parameters cannot be read; check the percent signs.")
-	}
+	given := r.URL.Query()
 	values, err := f.openPage(place, given)
 	if err != nil {
 		return err

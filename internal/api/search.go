@@ -17,11 +17,7 @@ const maxForm = 64 << 10 // bytes of a POSTed search
 
 // search answers GET [base]/Type.
 func (f *FHIR) search(w http.ResponseWriter, r *http.Request) error {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return fhir.Errorf(fhir.CodeInvalid, "", "The search parameters cannot be read; check the percent signs.")
-	}
-	return f.find(w, r, values)
+	return f.find(w, r, r.URL.Query())
 }
 
 // searchForm answers POST [base]/Type/_search, whose parameters may stand in
