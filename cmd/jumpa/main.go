@@ -2,6 +2,7 @@
 //
 //	jumpa up              everything on one machine, with demo data
 //	jumpa serve           an exchange without demo data
+//	jumpa register        let a source system in and print its secrets
 //	jumpa demo vci|vce    play a whole consultation against a running exchange
 //	jumpa listen          print what arrives on the topics of an organisation
 //	jumpa load            drive check-in bursts and FHIR traffic, and measure
@@ -28,6 +29,7 @@ import (
 type commands struct {
 	Up       upCommand       `cmd:"" help:"Start everything on this machine: exchange, portal, desk, broker, calls, demo data."`
 	Serve    serveCommand    `cmd:"" help:"Start an exchange, configured by a file or environment variables, without demo data."`
+	Register registerCommand `cmd:"" help:"Let a source system in, or give it new secrets, while the exchange is stopped."`
 	Demo     demoCommand     `cmd:"" help:"Play a whole consultation against a running exchange and check every step."`
 	Listen   listenCommand   `cmd:"" help:"Print the events of an organisation's topics."`
 	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -54,48 +53,26 @@ func (a *App) openAccess(ctx context.Context) error {
 // accounts stores the logins of the demo.
 func (a *App) accounts(ctx context.Context) error {
 	now := a.clock()
-	var list []store.Account
-	for _, c := range a.cast.Clients {
-		list = append(list,
-			store.Account{
-				Kind: string(auth.Client), ID: c.ClientID, Login: c.ClientID, SecretHash: auth.HashSecret(c.ClientSecret), Name: c.Name,
-				Organization: c.Organization, Scopes: strings.Join(clientScopes, " "), Active: true, Created: now, Demo: true,
-			},
-			store.Account{
-				Kind: auth.Notifier, ID: c.ClientID + "-notifier", Login: strings.ToLower(c.Email), SecretHash: auth.HashSecret(c.Password), Name: c.Name,
-				Organization: c.Organization, Scopes: string(auth.Notify), Active: true, Created: now, Demo: true,
-			})
-	}
 	return a.store.Update(ctx, func(tx store.Tx) error {
-		for _, account := range list {
-			if err := tx.PutAccount(account); err != nil {
+		for _, c := range a.cast.Clients {
+			err := auth.PutClient(tx, now, auth.SourceSystem{
+				ClientID: c.ClientID, Name: c.Name, Organization: c.Organization, Secret: c.ClientSecret,
+				Scopes: clientScopes, Email: c.Email, Password: c.Password, Demo: true,
+			})
+			if err != nil {
 				return err
 			}
 		}
 		for _, p := range a.cast.Patients {
-			if err := a.patientAccount(tx, p, now); err != nil {
+			err := auth.PutDemoPatient(tx, now, auth.DemoPatient{
+				ID: "rekodsaya-" + p.ID, IdentityNumber: p.IdentityNumber, Name: p.Name, Code: p.SignInCode, Active: p.RekodSaya,
+			})
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// patientAccount stores the account of a demo patient once; whether RekodSaya
-// is activated is the patient's own affair from then on.
-func (a *App) patientAccount(tx store.Tx, p DemoPatient, now time.Time) error {
-	account, err := tx.Account(string(auth.Patient), p.IdentityNumber)
-	if errors.Is(err, store.ErrNotFound) {
-		account, err = store.Account{
-			Kind: string(auth.Patient), ID: "rekodsaya-" + p.ID, Login: p.IdentityNumber, Name: p.Name,
-			Active: p.RekodSaya, Created: now, Demo: true,
-		}, nil
-	}
-	if err != nil || auth.Matches(account.SecretHash, p.SignInCode) {
-		return err
-	}
-	account.SecretHash = auth.HashPassword(p.SignInCode)
-	return tx.PutAccount(account)
 }
 
 // directory finds people by their Patient records.

@@ -132,14 +132,9 @@ func (a *App) listen(ctx context.Context) (err error) {
 }
 
 func (a *App) openStore(ctx context.Context) error {
-	st, err := sqlite.Open(ctx, a.cfg.database())
-	switch {
-	case errors.Is(err, sqlite.ErrInUse):
-		return usage("--data: %s is in use by another jumpa; stop that one or choose another directory", a.cfg.Data)
-	case errors.Is(err, sqlite.ErrNewer):
-		return usage("--data: %s was written by a newer version of jumpa; use that one or choose another directory", a.cfg.Data)
-	case err != nil:
-		return usage("--data: the database in %s cannot be opened: %v", a.cfg.Data, err)
+	st, err := openStore(ctx, a.cfg)
+	if err != nil {
+		return err
 	}
 	a.store = st
 	a.onStop(func() {
@@ -149,6 +144,20 @@ func (a *App) openStore(ctx context.Context) error {
 	})
 	a.topics, err = subscription.New(subscription.Default())
 	return err
+}
+
+// openStore opens the store that the configuration names.
+func openStore(ctx context.Context, cfg Config) (store.Store, error) {
+	st, err := sqlite.Open(ctx, cfg.database())
+	switch {
+	case errors.Is(err, sqlite.ErrInUse):
+		return nil, usage("--data: %s is in use by another jumpa; stop that one or choose another directory", cfg.Data)
+	case errors.Is(err, sqlite.ErrNewer):
+		return nil, usage("--data: %s was written by a newer version of jumpa; use that one or choose another directory", cfg.Data)
+	case err != nil:
+		return nil, usage("--data: the database in %s cannot be opened: %v", cfg.Data, err)
+	}
+	return st, nil
 }
 
 // openBroker starts the embedded broker, or uses the configured ones, and the
