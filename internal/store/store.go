@@ -167,7 +167,7 @@ type Event struct {
 	Seq     int64 // set by the store, in commit order
 	Topic   string
 	Key     string
-	Number  int64 // event number within the topic, set by NextEventNumber
+	Number  int64 // event number within the topic, from NextNumber
 	Headers []Header
 	Value   []byte
 	Created time.Time
@@ -267,7 +267,7 @@ type Reader interface {
 	ConsultationsWith(token string) ([]Consultation, error)
 	ConsultationsFor(patients []string) ([]Consultation, error)
 	Ahead(c Consultation) (int, error)                                        // individual consultations waiting for the same service since before c, counted up to MaxAhead
-	Due(states []string, before time.Time, limit int) ([]Consultation, error) // in one of the states, End before the time
+	Due(states []string, before time.Time, limit int) ([]Consultation, error) // not closed, in one of the states, End before the time; by End
 	Booked(slot string) (int, error)
 
 	Account(kind, login string) (Account, error)
@@ -286,11 +286,12 @@ type Reader interface {
 	PublishedSince(topic string, since time.Time) (oldest map[int32]int64, err error) // lowest offset per partition published for events created at or after since
 }
 
-// Tx reads and writes. Put methods insert or replace by the row's key.
+// Tx reads and writes. Put methods insert or replace by the row's key, and no
+// other row: a login, room or encounter that another row has is an error.
 type Tx interface {
 	Reader
 	// PutResource writes a version. r.Version must be one more than the
-	// current one. add and remove say how the index entries change.
+	// current one, or the error is a fhir.CodeConflict. add and remove say how the index entries change.
 	PutResource(r Resource, add, remove []Entry) error
 	// Grant lets an organisation see a record; granting twice is no error.
 	Grant(typ, id, organization string) error

@@ -115,6 +115,71 @@ func TestAnUpdateWhoseTransactionWasLost(t *testing.T) {
 	}
 }
 
+// Views that wait for a connection learn of the end; they do not wait for ever.
+func TestClosingAnswersViewsThatWait(t *testing.T) {
+	s := fresh(t)
+	var taken []*conn
+	for range cap(s.readers) {
+		taken = append(taken, <-s.readers)
+	}
+	const n = 32
+	answers := make(chan error, n)
+	var started sync.WaitGroup
+	for range n {
+		started.Add(1)
+		go func() {
+			started.Done()
+			answers <- s.View(context.Background(), func(store.Reader) error { return nil })
+		}()
+	}
+	started.Wait()
+	time.Sleep(20 * time.Millisecond) // so that most wait already; those who come later are answered too
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	for range n {
+		if err := receive(t, answers); !errors.Is(err, errClosed) {
+			t.Errorf("view: %v", err)
+		}
+	}
+	for _, c := range taken {
+		s.readers <- c
+	}
+	if err := receive(t, closed); err != nil {
+		t.Error(err)
+	}
+}
+
+// A view that kept its snapshot would let the log beside the file grow.
+func TestAViewLetsGoOfItsSnapshot(t *testing.T) {
+	s := fresh(t)
+	for name, fn := range map[string]func(r store.Reader) error{
+		"success": func(store.Reader) error { return nil },
+		"error":   func(store.Reader) error { return errClosed },
+		"panic":   func(store.Reader) error { panic("out of order") },
+		"lost":    func(r store.Reader) error { return r.(reader).exec("COMMIT") },
+		"no rollback": func(r store.Reader) error { // as when it is interrupted
+			statement, err := r.(reader).prepare("ROLLBACK")
+			return errors.Join(err, statement.Close())
+		},
+	} {
+		mustPut(t, s, "x", name)
+		for range 2 * cap(s.readers) {
+			func() {
+				defer func() { _ = recover() }()
+				_ = s.View(t.Context(), func(r store.Reader) error {
+					_, _ = r.Setting("x")
+					return fn(r)
+				})
+			}()
+		}
+		mustPut(t, s, "x", "later")
+		var busy, pages, moved int
+		if err := s.writer.sql.QueryRowContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved); err != nil || busy != 0 {
+			t.Errorf("%s: the log cannot be cleared: busy %d, %v", name, busy, err)
+		}
+	}
+}
+
 func TestClosingWhileViewsArrive(t *testing.T) {
 	for range 20 {
 		s := fresh(t)

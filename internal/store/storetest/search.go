@@ -205,6 +205,32 @@ var searchTests = []test{
 			})
 		}
 	}},
+	{"what is found is sorted, and not by what others have", func(t *testing.T, s store.Store) {
+		family(t, s)
+		female, either := where("gender", token("female|")), where("gender", token("female|"), token("male|"))
+		for _, c := range []struct {
+			name  string
+			where []store.Clause
+			sort  string
+			down  bool
+			want  []string
+		}{
+			{"one value", []store.Clause{female}, "name", true, []string{"a", "c"}},
+			{"one value, upwards", []store.Clause{female}, "identifier", false, []string{"a", "c"}},
+			{"one of two values", []store.Clause{either}, "name", true, []string{"b", "a", "c"}},
+			{"one of two values, by date", []store.Clause{either}, "date", true, []string{"b", "a", "c"}},
+			{"the beginning of a text", []store.Clause{where("name", begins(store.String, "ta"))}, "name", false, []string{"d", "a", "b"}},
+			{"a range of dates", []store.Clause{where("date", dated(store.GreaterThan, 0, 25))}, "date", true, []string{"d", "b", "c"}},
+			{"two clauses", []store.Clause{female, where("date", dated(store.LessThan, 15, 16))}, "date", true, []string{"a", "c"}},
+			{"not a value", []store.Clause{not(female)}, "name", true, []string{"d", "b", "e"}},
+			{"an id", []store.Clause{where("_id", token("b"), token("a"))}, "name", true, []string{"b", "a"}},
+		} {
+			for _, organization := range []string{"", "org-a"} {
+				q := store.Query{Type: "Patient", Where: c.where, Sort: []store.Sort{{Param: c.sort, Descending: c.down}}, Organization: organization, Count: 9}
+				equal(t, c.name, found(t, s, q), c.want)
+			}
+		}
+	}},
 	{"results in pages", func(t *testing.T, s store.Store) {
 		var list []store.Resource
 		for i := range 10 {
