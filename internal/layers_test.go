@@ -15,6 +15,8 @@ const module = "github.com/jumpa-hie/jumpa/"
 // layers, low to high. A package imports only packages of lower layers.
 var layers = [][]string{
 	{"fhir"},
+	{"fhir/r4", "fhir/r4/gen"},
+	{"fhir/fhirxml"},
 	{"mycore"},
 	{"internal/store", "internal/meeting"},
 	{"internal/auth", "internal/search"},
@@ -36,7 +38,7 @@ var layers = [][]string{
 
 // public packages may be imported by programs of others: they stand on public
 // packages alone.
-var public = map[string]bool{"fhir": true, "mycore": true, "source": true}
+var public = map[string]bool{"fhir": true, "fhir/r4": true, "fhir/fhirxml": true, "mycore": true, "source": true}
 
 // concrete packages are named by app (and by tests) only.
 var concrete = map[string]bool{

@@ -1,0 +1,27 @@
+// Package r4 knows what FHIR R4 (4.0.1) says about resources: which elements a
+// type has, in what order, how often and of which type, which codes are
+// required, which rules hold, and which search parameters exist.
+//
+// The definitions are data: three text files made from HL7's own release by
+// the program in gen (go generate), embedded, and read at the first question
+// that needs them, a few milliseconds each. All that is handed out is shared
+// by everyone and must not be changed; it may be read by many goroutines.
+//
+//	t, _ := r4.LookupType("Observation")
+//	el, typ, _ := t.Element("valueQuantity")  // el.Name is "value", typ is "Quantity"
+//	el, _, _ = t.Element("component.code")    // el.Binding, el.Constraints, …
+//
+// Two expressions that R4 has wrong are the corrected ones of later releases
+// (app-4 of Appointment, tim-9 of Timing). Texts for people (descriptions,
+// mappings, examples) are left out, as are the logical type MetadataResource,
+// fixed values and patterns (no base definition has any) and the modifiers of
+// search parameters (the release lists none).
+//
+// The package stops at facts. It does not validate, evaluates no expression,
+// knows no profile but those that R4 itself puts on its data types
+// (SimpleQuantity, MoneyQuantity), and holds the codes of a value set only
+// where an element requires them and the release lists them all: currencies,
+// media types and units of measure are not among them.
+package r4
+
+//go:generate go run ./gen .

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// source is what the packages hold, as far as the index needs it.
+type source struct {
+	structures []*structure
+	searches   []*search
+	valueSets  map[string]*valueSet
+	systems    map[string]*codeSystem
+}
+
+type structure struct {
+	Name, Kind, FHIRVersion, Derivation string
+	BaseDefinition                      string
+	Abstract                            bool
+	Snapshot                            struct{ Element []map[string]json.RawMessage }
+}
+
+type extension struct{ URL, ValueURL, ValueString string }
+
+type typeRef struct {
+	Code                   string
+	Profile, TargetProfile []string
+	Extension              []extension
+}
+
+type element struct {
+	Path             string
+	Min              int
+	Max              string
+	Type             []typeRef
+	ContentReference string
+	Representation   []string
+	IsModifier       bool
+	IsSummary        bool
+	Binding          *struct{ Strength, ValueSet string }
+	Constraint       []constraint
+}
+
+type constraint struct{ Key, Severity, Human, Expression string }
+
+type search struct {
+	URL, Version, Code, Type, Expression string
+	Base, Target, Comparator, Modifier   []string
+	Component                            []struct{ Definition, Expression string }
+}
+
+type concept struct {
+	Code, Display string
+	Concept       []concept
+	Property      []struct {
+		Code         string
+		ValueCode    string
+		ValueBoolean bool
+	}
+}
+
+type codeSystem struct {
+	URL, Content string
+	Concept      []concept
+}
+
+type include struct {
+	System   string
+	Concept  []concept
+	ValueSet []string
+	Filter   []struct{ Property, Op, Value string }
+}
+
+type valueSet struct {
+	URL     string
+	Compose struct{ Include, Exclude []include }
+}
+
+// read adds the resources of one Bundle file. What is already there stays: the
+// files that come first are the ones of HL7's own release.
+func (in *source) read(file string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var bundle struct {
+		Entry []struct{ Resource json.RawMessage }
+	}
+	if err := json.Unmarshal(raw, &bundle); err != nil {
+		return err
+	}
+	if in.valueSets == nil {
+		in.valueSets, in.systems = map[string]*valueSet{}, map[string]*codeSystem{}
+	}
+	for _, e := range bundle.Entry {
+		var head struct{ ResourceType, URL string }
+		if err := json.Unmarshal(e.Resource, &head); err != nil {
+			return err
+		}
+		if err := in.add(head.ResourceType, head.URL, e.Resource); err != nil {
+			return fmt.Errorf("%s %s: %w", head.ResourceType, head.URL, err)
+		}
+	}
+	return nil
+}
+
+func (in *source) add(resourceType, url string, raw json.RawMessage) error {
+	switch resourceType {
+	case "StructureDefinition":
+		s := new(structure)
+		in.structures = append(in.structures, s)
+		return json.Unmarshal(raw, s)
+	case "SearchParameter":
+		s := new(search)
+		in.searches = append(in.searches, s)
+		return json.Unmarshal(raw, s)
+	case "ValueSet":
+		if in.valueSets[url] == nil {
+			in.valueSets[url] = new(valueSet)
+			return json.Unmarshal(raw, in.valueSets[url])
+		}
+	case "CodeSystem":
+		if in.systems[url] == nil {
+			in.systems[url] = new(codeSystem)
+			return json.Unmarshal(raw, in.systems[url])
+		}
+	}
+	return nil
+}
