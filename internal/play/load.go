@@ -97,16 +97,20 @@ func sorted(took []time.Duration) []time.Duration {
 	return s
 }
 
-// percentile of durations that are in order.
+// percentile gives the shortest of durations in order that p percent of them
+// do not exceed.
 func percentile(s []time.Duration, p int) time.Duration {
 	if len(s) == 0 {
 		return 0
 	}
-	return s[min(len(s)-1, len(s)*p/100)].Round(10 * time.Microsecond)
+	return s[(len(s)*p+99)/100-1].Round(10 * time.Microsecond)
 }
 
 // system opens a source system with room for many connections.
 func (l Load) system() (*source.Client, error) {
+	if len(l.People) == 0 {
+		return nil, errors.New("load needs a patient with RekodSaya, there is none")
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = max(64, l.Clients)
 	return source.New(source.Config{
@@ -246,38 +250,39 @@ func (t tap) checkIn(ctx context.Context) error {
 
 // prepare signs the patients in and books all appointments of the burst.
 func (l Load) prepare(ctx context.Context, sys *source.Client) ([]tap, error) {
-	forms := make([]url.Values, len(l.People))
-	browsers := make([]*Patient, len(l.People))
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 512
 	count := 1 + l.Rate*int(l.Duration.Seconds()) // the first one shows that the consumer is at work
 	taps := make([]tap, count)
-	fmt.Fprintf(l.Out, "preparing %d appointments for %d patients\n", count, len(l.People))
-	group, ctx := errgroup.WithContext(ctx)
+	people := l.People[:min(len(l.People), count)]
+	forms := make([]url.Values, len(people))
+	browsers := make([]*Patient, len(people))
+	fmt.Fprintf(l.Out, "preparing %d appointments for %d patients\n", count, len(people))
+	group, booking := errgroup.WithContext(ctx)
 	group.SetLimit(32)
 	run := "burst-" + uuid.NewString()[:8]
 	for i := range taps {
-		p := l.People[i%len(l.People)]
+		p := people[i%len(people)]
 		taps[i].appointment = fmt.Sprintf("%s-%d", run, i)
 		group.Go(func() error {
 			doc, err := l.appointment(taps[i].appointment, p)
 			if err != nil {
 				return err
 			}
-			_, err = sys.Put(ctx, doc)
+			_, err = sys.Put(booking, doc)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	for i, p := range l.People {
+	for i, p := range people {
 		browsers[i] = NewPatient(l.Server)
 		browsers[i].http.Transport = transport
-		if err := browsers[i].SignIn(context.WithoutCancel(ctx), p.IdentityNumber, p.Code); err != nil {
+		if err := browsers[i].SignIn(ctx, p.IdentityNumber, p.Code); err != nil {
 			return nil, err
 		}
-		pg, err := browsers[i].open(context.WithoutCancel(ctx), appointment(taps[i].appointment)+"/check-in")
+		pg, err := browsers[i].open(ctx, appointment(taps[i].appointment)+"/check-in")
 		if err != nil {
 			return nil, err
 		}
@@ -286,7 +291,7 @@ func (l Load) prepare(ctx context.Context, sys *source.Client) ([]tap, error) {
 		browsers[i].http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
 	for i := range taps {
-		taps[i].browser, taps[i].form = browsers[i%len(l.People)], forms[i%len(l.People)]
+		taps[i].browser, taps[i].form = browsers[i%len(people)], forms[i%len(people)]
 	}
 	return taps, nil
 }
