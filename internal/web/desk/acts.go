@@ -61,11 +61,10 @@ type act struct {
 // with it. What the exchange refuses is said on the page of the entry.
 func (d *Desk) on(w http.ResponseWriter, r *http.Request, t *turn, do func(context.Context, act) (note, string, error)) error {
 	b := d.board(t)
-	v, err := b.now(r.Context())
+	e, p, ok, err := b.now(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	e, p, ok := v.find(r.PathValue("id"))
 	if !ok {
 		return errNothing
 	}
@@ -77,7 +76,7 @@ func (d *Desk) on(w http.ResponseWriter, r *http.Request, t *turn, do func(conte
 		}
 		n, next = noteRefused.with(said), e.Path()
 	}
-	if err := b.read(r.Context()); err != nil {
+	if err := b.refresh(r.Context(), e.People); err != nil {
 		b.touch() // the act is done; the board follows
 	}
 	return d.leave(w, r, t, next, n)

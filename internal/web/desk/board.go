@@ -12,6 +12,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/web/ui"
 	"github.com/jumpa-hie/jumpa/mycore"
+	"github.com/jumpa-hie/jumpa/source"
 )
 
 // state is how far the consultation of one patient is.
@@ -93,6 +94,14 @@ type person struct {
 	Encounter        string    // id, "" before check-in
 	CheckedIn        time.Time // zero before
 	token            string
+	appointment      seen
+	encounter        seen
+}
+
+// seen is what was last seen of a record.
+type seen struct {
+	status  string
+	version int64
 }
 
 func (p person) Look() any          { return states[p.State] }
@@ -236,7 +245,7 @@ func (b *board) watch() (<-chan struct{}, func()) {
 	}
 }
 
-// read reads the day from the exchange and wakes those who watch.
+// read reads the day from the exchange.
 func (b *board) read(ctx context.Context) error {
 	b.reading.Lock()
 	defer b.reading.Unlock()
@@ -244,23 +253,116 @@ func (b *board) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	people, err := b.readPeople(ctx, services)
+	from, to := b.span()
+	people, err := b.search(ctx, services, url.Values{
+		"date": {"ge" + fhir.FormatDateTime(from), "lt" + fhir.FormatDateTime(to)}, "_sort": {"date"},
+	})
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	changed := !b.loaded || !slices.Equal(people, b.people)
-	b.people, b.services, b.loaded = people, services, true
-	if changed {
-		for wake := range b.watchers {
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
+	b.services = services
+	b.put(people, true)
+	b.loaded = true
+	return nil
+}
+
+// refresh reads some of the people again.
+func (b *board) refresh(ctx context.Context, people []person) error {
+	var ids []string
+	for _, p := range people {
+		ids = append(ids, p.ID)
+	}
+	fresh, err := b.search(ctx, b.snapshot().Services, url.Values{"_id": {strings.Join(ids, ",")}})
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.put(fresh, false)
+	return nil
+}
+
+// apply takes over what an event brings along; an event that brings no records
+// asks for the board to be read again.
+func (b *board) apply(e source.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var appointment, encounter *fhir.Document
+	for _, doc := range append([]*fhir.Document{e.Focus}, e.Included...) {
+		switch {
+		case doc == nil:
+		case doc.Type() == "Appointment":
+			appointment = doc
+		case doc.Type() == "Encounter":
+			encounter = doc
 		}
 	}
-	return nil
+	if appointment == nil || !b.loaded {
+		b.touch()
+		return
+	}
+	name, ours := provided(appointment, b.services)
+	from, to := b.span()
+	p := personOf(appointment, encounter, name)
+	if ours && mycore.IsVirtual(appointment) && !p.Start.Before(from) && p.Start.Before(to) {
+		b.put([]person{p}, false)
+	}
+}
+
+// put takes people over, of whom older news change nothing; all says that they
+// are the whole day. Those who watch wake when something has changed.
+func (b *board) put(people []person, all bool) {
+	known := make(map[string]person, len(b.people))
+	for _, p := range b.people {
+		known[p.ID] = p
+	}
+	next := people
+	if !all {
+		next = slices.Clone(b.people)
+	}
+	for i, p := range people {
+		if before, ok := known[p.ID]; ok {
+			p = p.after(before)
+		}
+		at := i
+		if !all {
+			if at = slices.IndexFunc(next, func(q person) bool { return q.ID == p.ID }); at < 0 {
+				at, next = len(next), append(next, p)
+			}
+		}
+		next[at] = p
+	}
+	slices.SortFunc(next, func(a, b person) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	if slices.Equal(next, b.people) {
+		return
+	}
+	b.people = next
+	for wake := range b.watchers {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// after gives the newer of what is known of a person's two records.
+func (p person) after(before person) person {
+	if before.appointment.version > p.appointment.version {
+		newer := before
+		newer.Encounter, newer.CheckedIn, newer.encounter = p.Encounter, p.CheckedIn, p.encounter
+		newer.token = cmp.Or(p.token, before.token)
+		p = newer
+	}
+	if before.encounter.version > p.encounter.version {
+		p.Encounter, p.CheckedIn, p.encounter = before.Encounter, before.CheckedIn, before.encounter
+		p.token = cmp.Or(before.token, p.token)
+	}
+	p.State = stateOf(p.appointment.status, p.encounter.status)
+	return p
 }
 
 func (b *board) readServices(ctx context.Context) ([]service, error) {
@@ -282,40 +384,53 @@ func (b *board) readServices(ctx context.Context) ([]service, error) {
 	return list, nil
 }
 
-// around is how far the day reaches beyond midnight on both sides, so that
-// nobody falls off the board in a night shift.
-const around = 6 * time.Hour
+const (
+	// around is how far the day reaches beyond midnight on both sides, so that
+	// nobody falls off the board in a night shift.
+	around = 6 * time.Hour
 
-func (b *board) readPeople(ctx context.Context, services []service) ([]person, error) {
-	from, to := ui.DayOf(b.clock())
-	if now := b.clock(); now.Add(-around).Before(from) {
-		from = now.Add(-around)
-	} else if now.Add(around).After(to) {
-		to = now.Add(around)
+	// most bounds the people on a board; those after them are left out.
+	most = 2000
+)
+
+// span is the time that the board shows.
+func (b *board) span() (from, to time.Time) {
+	now := b.clock()
+	from, to = ui.DayOf(now)
+	if early := now.Add(-around); early.Before(from) {
+		from = early
 	}
-	docs, err := b.org.Client.SearchAll(ctx, "Appointment", url.Values{
-		"date":        {"ge" + fhir.FormatDateTime(from), "lt" + fhir.FormatDateTime(to)},
-		"_revinclude": {"Encounter:appointment"}, "_count": {"200"},
-	})
-	if err != nil {
-		return nil, err
+	if late := now.Add(around); late.After(to) {
+		to = late
 	}
+	return from, to
+}
+
+// search finds Appointments for the services, with their Encounters.
+func (b *board) search(ctx context.Context, services []service, params url.Values) ([]person, error) {
+	params.Set("_revinclude", "Encounter:appointment")
+	params.Set("_count", "200")
 	encounters := map[string]*fhir.Document{} // by reference of the Appointment
-	for _, doc := range docs {
+	var appointments []*fhir.Document
+	for doc, err := range b.org.Client.Search(ctx, "Appointment", params) {
+		if err != nil {
+			return nil, err
+		}
 		if doc.Type() == "Encounter" {
 			encounters[doc.Get("appointment.reference").String()] = doc
+			continue
 		}
+		if len(appointments) == most {
+			break
+		}
+		appointments = append(appointments, doc)
 	}
 	var people []person
-	for _, doc := range docs {
-		name, ours := provided(doc, services)
-		if doc.Type() == "Appointment" && mycore.IsVirtual(doc) && ours {
+	for _, doc := range appointments {
+		if name, ours := provided(doc, services); ours && mycore.IsVirtual(doc) {
 			people = append(people, personOf(doc, encounters["Appointment/"+doc.ID()], name))
 		}
 	}
-	slices.SortFunc(people, func(a, b person) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
 	return people, nil
 }
 
@@ -337,14 +452,19 @@ func personOf(doc, encounter *fhir.Document, service string) person {
 	p.Patient, p.Name = actor(doc, "Patient")
 	p.Practitioner, p.PractitionerName = actor(doc, "Practitioner")
 	p.Start, p.End = moment(doc, "start"), moment(doc, "end")
-	status := ""
+	p.appointment = seenOf(doc)
 	if encounter != nil {
-		status = encounter.Get("status").String()
+		p.encounter = seenOf(encounter)
 		p.Encounter, p.token = encounter.ID(), cmp.Or(mycore.Token(encounter), p.token)
 		p.CheckedIn = moment(encounter, "period.start")
 	}
-	p.State = stateOf(doc.Get("status").String(), status)
+	p.State = stateOf(p.appointment.status, p.encounter.status)
 	return p
+}
+
+func seenOf(doc *fhir.Document) seen {
+	version, _ := doc.Get("meta.versionId").Int()
+	return seen{doc.Get("status").String(), version}
 }
 
 // moment gives a time in UTC, so that equal times compare as equal.
@@ -374,17 +494,28 @@ func (b *board) look(ctx context.Context) (day, error) {
 	loaded := b.loaded
 	b.mu.Unlock()
 	if !loaded {
-		return b.now(ctx)
+		if err := b.read(ctx); err != nil {
+			return day{}, err
+		}
 	}
 	return b.snapshot(), nil
 }
 
-// now reads the board and gives it: acts rest on how things stand.
-func (b *board) now(ctx context.Context) (day, error) {
-	if err := b.read(ctx); err != nil {
-		return day{}, err
+// now gives an entry as it stands now: acts rest on that. ok is false when the
+// board does not have it.
+func (b *board) now(ctx context.Context, id string) (e entry, p person, ok bool, err error) {
+	v, err := b.look(ctx)
+	if err != nil {
+		return e, p, false, err
 	}
-	return b.snapshot(), nil
+	if e, p, ok = v.find(id); !ok {
+		return e, p, false, nil
+	}
+	if err := b.refresh(ctx, e.People); err != nil {
+		return e, p, false, err
+	}
+	e, p, ok = b.snapshot().find(id)
+	return e, p, ok, nil
 }
 
 func (b *board) snapshot() day {

@@ -150,8 +150,8 @@ const (
 	pause     = 5 * time.Second // after a failure
 )
 
-// follow marks the board as stale with every event. Which event it was does
-// not matter: the records say how things stand.
+// follow brings the board up to date with every event. What an event cannot
+// tell, such as a booking of the organisation's own, the next reading does.
 func (d *Desk) follow(ctx context.Context, b *board) {
 	topics := []string{source.EncounterTopic(b.org.ID), source.AppointmentTopic(b.org.ID)}
 	for ctx.Err() == nil {
@@ -161,8 +161,8 @@ func (d *Desk) follow(ctx context.Context, b *board) {
 				d.Log.Warn("desk: a message was passed over", "organization", b.org.ID, "error", err)
 				return nil
 			},
-		}, func(context.Context, source.Event) error {
-			b.touch()
+		}, func(_ context.Context, e source.Event) error {
+			b.apply(e)
 			return nil
 		})
 		if err != nil {

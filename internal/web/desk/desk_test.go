@@ -85,6 +85,49 @@ func TestWaitTurns(t *testing.T) {
 	}
 }
 
+func TestOlderNewsChangeNothing(t *testing.T) {
+	b := newBoard(Organization{}, time.Now)
+	wake, cancel := b.watch()
+	defer cancel()
+	put := func(appointment, encounter seen) (state, bool) {
+		p := person{ID: "a", appointment: appointment, encounter: encounter}
+		if encounter.version > 0 {
+			p.Encounter = "e"
+		}
+		p.State = stateOf(appointment.status, encounter.status)
+		b.put([]person{p}, false)
+		select {
+		case <-wake:
+			return b.people[0].State, true
+		default:
+			return b.people[0].State, false
+		}
+	}
+	for _, c := range []struct {
+		name                   string
+		appointment, encounter seen
+		want                   state
+		woken                  bool
+	}{
+		{"booked", seen{"booked", 1}, seen{}, arriving, true},
+		{"checked in", seen{"checked-in", 2}, seen{"arrived", 1}, waiting, true},
+		{"the same again", seen{"checked-in", 2}, seen{"arrived", 1}, waiting, false},
+		{"the booking, late", seen{"booked", 1}, seen{}, waiting, false},
+		{"in the call", seen{"arrived", 3}, seen{"in-progress", 3}, inCall, true},
+		{"ready, late", seen{"arrived", 3}, seen{"arrived", 2}, inCall, false},
+		{"the appointment alone", seen{"cancelled", 4}, seen{}, cancelled, true},
+		{"the Encounter alone", seen{"arrived", 3}, seen{"unknown", 4}, cancelled, true},
+	} {
+		if got, woken := put(c.appointment, c.encounter); got != c.want || woken != c.woken {
+			t.Errorf("%s: %s, woken %v; want %s, %v", c.name, got, woken, c.want, c.woken)
+		}
+	}
+	b.put(nil, true)
+	if len(b.people) != 0 {
+		t.Error("somebody who is gone is still on the board")
+	}
+}
+
 func TestWatchersWakeOnce(t *testing.T) {
 	b := newBoard(Organization{}, time.Now)
 	b.touch()
