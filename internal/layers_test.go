@@ -15,6 +15,7 @@ const module = "github.com/jumpa-hie/jumpa/"
 // layers, low to high. A package imports only packages of lower layers.
 var layers = [][]string{
 	{"fhir"},
+	{"fhir/fhirpath", "fhir/fhirpath/internal/gen"},
 	{"fhir/r4", "fhir/r4/gen"},
 	{"fhir/fhirxml"},
 	{"mycore"},
@@ -38,7 +39,7 @@ var layers = [][]string{
 
 // public packages may be imported by programs of others: they stand on public
 // packages alone.
-var public = map[string]bool{"fhir": true, "fhir/r4": true, "fhir/fhirxml": true, "mycore": true, "source": true}
+var public = map[string]bool{"fhir": true, "fhir/fhirpath": true, "fhir/r4": true, "fhir/fhirxml": true, "mycore": true, "source": true}
 
 // concrete packages are named by app (and by tests) only.
 var concrete = map[string]bool{

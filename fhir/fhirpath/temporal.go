@@ -1,0 +1,333 @@
+package fhirpath
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// precision of a date or time, by the parts that are written.
+type precision uint8
+
+const (
+	ofYear precision = iota + 1
+	ofMonth
+	ofDay
+	ofHour
+	ofMinute
+	ofSecond // with or without a fraction: the specification takes them as one
+)
+
+// moment is a date, dateTime or time, as far as it is known.
+type moment struct {
+	at     time.Time // unknown parts are 1 or 0; the wall clock, in UTC
+	until  precision
+	zoned  bool
+	offset time.Duration // of the zone, when zoned
+	clock  bool          // a time of day
+	millis int           // digits of the fraction
+}
+
+// parseMoment reads a date, a dateTime (a T may end it) or, when clock is set,
+// a time.
+func parseMoment(s string, clock bool) (m moment, ok bool) {
+	y, mo, d := 1, 1, 1
+	m.clock = clock
+	rest := s
+	part := func(n, low, high int) (v int, ok bool) {
+		if len(rest) < n || !digits(rest[:n]) {
+			return 0, false
+		}
+		v, _ = strconv.Atoi(rest[:n])
+		rest = rest[n:]
+		return v, v >= low && v <= high
+	}
+	next := func(c byte) bool {
+		if rest != "" && rest[0] == c {
+			rest = rest[1:]
+			return true
+		}
+		return false
+	}
+	if !clock {
+		if y, ok = part(4, 1, 9999); !ok {
+			return m, false
+		}
+		m.until = ofYear
+		if next('-') {
+			if mo, ok = part(2, 1, 12); !ok {
+				return m, false
+			}
+			m.until = ofMonth
+			if next('-') {
+				if d, ok = part(2, 1, daysIn(y, mo)); !ok {
+					return m, false
+				}
+				m.until = ofDay
+			}
+		}
+		switch {
+		case rest == "" || rest == "T":
+			m.at = time.Date(y, time.Month(mo), d, 0, 0, 0, 0, time.UTC)
+			return m, true
+		case m.until != ofDay || !next('T'):
+			return m, false
+		}
+	}
+	var h, mi, sec, nanos int
+	if h, ok = part(2, 0, 23); !ok {
+		return m, false
+	}
+	m.until = ofHour
+	if next(':') {
+		if mi, ok = part(2, 0, 59); !ok {
+			return m, false
+		}
+		m.until = ofMinute
+		if next(':') {
+			if sec, ok = part(2, 0, 60); !ok {
+				return m, false
+			}
+			m.until = ofSecond
+			if next('.') {
+				n := 0
+				for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+					n++
+				}
+				if n == 0 || n > 32 {
+					return m, false
+				}
+				m.millis = n
+				nanos, _ = strconv.Atoi((rest[:n] + "000000000")[:9])
+				rest = rest[n:]
+			}
+		}
+	}
+	if rest != "" && !clock {
+		m.zoned = true
+		switch sign := rest[0]; {
+		case next('Z'):
+		case next('+') || next('-'):
+			zh, ok1 := part(2, 0, 14)
+			colon := next(':')
+			zm, ok2 := part(2, 0, 59)
+			if !ok1 || !ok2 || !colon {
+				return m, false
+			}
+			m.offset = time.Duration(zh)*time.Hour + time.Duration(zm)*time.Minute
+			if sign == '-' {
+				m.offset = -m.offset
+			}
+		}
+	}
+	if rest != "" {
+		return m, false
+	}
+	m.at = time.Date(y, time.Month(mo), d, h, mi, sec, nanos, time.UTC)
+	return m, true
+}
+
+func daysIn(year, month int) int {
+	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+}
+
+// span gives the half-open time that a moment stands for.
+func (m moment) span() (low, high time.Time) {
+	low = m.at.Add(-m.offset)
+	switch m.until {
+	case ofYear:
+		high = m.at.AddDate(1, 0, 0)
+	case ofMonth:
+		high = m.at.AddDate(0, 1, 0)
+	case ofDay:
+		high = m.at.AddDate(0, 0, 1)
+	case ofHour:
+		high = m.at.Add(time.Hour)
+	case ofMinute:
+		high = m.at.Add(time.Minute)
+	default:
+		high = m.at.Add(time.Nanosecond)
+	}
+	return low, high.Add(-m.offset)
+}
+
+// The zones of the world: a moment without one may be this far from UTC.
+const (
+	farthestEast = 14 * time.Hour
+	farthestWest = 12 * time.Hour
+)
+
+// compare orders two moments; known is false when their precision does not
+// tell, or when only one has a zone and that may matter.
+func (m moment) compare(o moment) (order int, known bool) {
+	low, high := m.span()
+	oLow, oHigh := o.span()
+	one := m.zoned != o.zoned && !m.clock
+	if one && m.zoned {
+		oLow, oHigh = oLow.Add(-farthestEast), oHigh.Add(farthestWest)
+	} else if one {
+		low, high = low.Add(-farthestEast), high.Add(farthestWest)
+	}
+	switch {
+	case !high.After(oLow):
+		return -1, true
+	case !oHigh.After(low):
+		return 1, true
+	case !one && m.until == o.until && low.Equal(oLow):
+		return 0, true
+	}
+	return 0, false
+}
+
+// String writes a moment as it is read, without the T of a bare dateTime.
+func (m moment) String() string {
+	var b strings.Builder
+	if !m.clock {
+		b.WriteString(m.at.Format([]string{ofYear: "2006", ofMonth: "2006-01", ofDay: time.DateOnly}[min(m.until, ofDay)]))
+	}
+	if m.until < ofHour {
+		return b.String()
+	}
+	if !m.clock {
+		b.WriteByte('T')
+	}
+	b.WriteString(m.at.Format([]string{ofHour: "15", ofMinute: "15:04", ofSecond: time.TimeOnly}[m.until]))
+	if m.millis > 0 {
+		f := strconv.Itoa(m.at.Nanosecond() + 1e9)[1:]
+		if m.millis <= 9 {
+			f = f[:m.millis]
+		}
+		b.WriteString("." + f)
+	}
+	switch {
+	case m.zoned && m.offset == 0:
+		b.WriteByte('Z')
+	case m.zoned:
+		zone := time.FixedZone("", int(m.offset/time.Second))
+		b.WriteString(m.at.In(zone).Format("-07:00"))
+	}
+	return b.String()
+}
+
+// A calendar unit and its parts. Units of a day and more that UCUM defines by
+// the second ('a', 'mo') are no calendar units.
+var calendarUnit = map[string]struct {
+	until precision
+	ucum  string
+}{
+	"year": {ofYear, "a"}, "month": {ofMonth, "mo"}, "week": {ofDay, "wk"}, "day": {ofDay, "d"},
+	"hour": {ofHour, "h"}, "minute": {ofMinute, "min"}, "second": {ofSecond, "s"}, "millisecond": {ofSecond, "ms"},
+}
+
+// definiteUnit are the UCUM units that can be added to a date.
+var definiteUnit = map[string]string{"wk": "week", "d": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"}
+
+// add moves a moment by n units. The amount is cut to the moment's own
+// precision: a year plus 25 months is two years later. ok is false when the
+// result is out of range.
+func (m moment) add(n decimal, unit string) (moment, bool) {
+	u := calendarUnit[unit]
+	if unit != "second" { // a fraction counts for seconds only
+		n = n.truncate(0)
+	}
+	nanos, ok := n.mul(integer(int64(time.Second)))
+	nanos = nanos.truncate(0)
+	if !ok || nanos.b != nil {
+		if unit == "second" || n.b != nil {
+			return m, false
+		}
+	}
+	amount := n.truncate(0).c
+	if amount > 1e14 || amount < -1e14 {
+		return m, false
+	}
+	until := m.until
+	if m.clock {
+		if u.until < ofHour {
+			return m, false
+		}
+	} else {
+		switch { // coarser than the unit: convert, cutting off
+		case until == ofYear && unit != "year":
+			amount, unit = toMonths(amount, unit)/12, "year"
+		case until == ofMonth && u.until > ofMonth:
+			amount, unit = toMonths(amount, unit), "month"
+		case until == ofDay && u.until > ofDay:
+			amount, unit = int64(unitSeconds[unit]*float64(amount)/86400), "day"
+		}
+	}
+	if until >= ofHour && u.until > until {
+		amount = int64(unitSeconds[unit] * float64(amount) / unitSeconds[[]string{ofHour: "hour", ofMinute: "minute"}[until]])
+		unit = []string{ofHour: "hour", ofMinute: "minute"}[until]
+	}
+	if amount > 1e10 || amount < -1e10 {
+		if unit != "millisecond" && unit != "second" {
+			return m, false
+		}
+	}
+	switch unit {
+	case "year":
+		m.at, ok = addMonths(m.at, amount*12)
+	case "month":
+		m.at, ok = addMonths(m.at, amount)
+	case "week":
+		m.at, ok = addDays(m.at, amount*7)
+	case "day":
+		m.at, ok = addDays(m.at, amount)
+	default:
+		var by time.Duration
+		if unit == "second" && nanos.b == nil {
+			by = time.Duration(nanos.c)
+			if nanos.c%1e9 != 0 && m.millis == 0 {
+				m.millis = 3
+			}
+			ok = true
+		} else {
+			by = time.Duration(amount) * time.Duration(unitSeconds[unit]*1e9)
+			ok = amount == 0 || float64(by) == float64(amount)*unitSeconds[unit]*1e9
+			if unit == "millisecond" && amount%1000 != 0 && m.millis < 3 {
+				m.millis = 3
+			}
+		}
+		m.at = m.at.Add(by)
+		if m.clock { // the clock goes round
+			m.at = time.Date(1, 1, 1, m.at.Hour(), m.at.Minute(), m.at.Second(), m.at.Nanosecond(), time.UTC)
+		}
+	}
+	return m, ok && m.at.Year() >= 1 && m.at.Year() <= 9999
+}
+
+var unitSeconds = map[string]float64{
+	"year": 365 * 86400, "month": 30 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60, "second": 1, "millisecond": 0.001,
+}
+
+func toMonths(amount int64, unit string) int64 {
+	switch unit {
+	case "year":
+		return amount * 12
+	case "month":
+		return amount
+	}
+	days := int64(float64(amount) * unitSeconds[unit] / 86400)
+	return days/365*12 + days%365/30
+}
+
+// addMonths keeps the day, or takes the last one of a shorter month.
+func addMonths(t time.Time, n int64) (time.Time, bool) {
+	if n > 12*10000 || n < -12*10000 {
+		return t, false
+	}
+	total := int64(t.Year())*12 + int64(t.Month()) - 1 + n
+	y, mo := int(total/12), int(total%12)+1
+	if y < 1 || y > 9999 {
+		return t, false
+	}
+	return time.Date(y, time.Month(mo), min(t.Day(), daysIn(y, mo)), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC), true
+}
+
+func addDays(t time.Time, n int64) (time.Time, bool) {
+	if n > 366*10000 || n < -366*10000 {
+		return t, false
+	}
+	return t.AddDate(0, 0, int(n)), true
+}
