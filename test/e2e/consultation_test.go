@@ -266,6 +266,7 @@ func TestGroupConsultationWithThreePatients(t *testing.T) {
 	for _, phone := range phones {
 		browser.Until(t, phone, "the waiting room does not say that it is time", phase("ready", "incall"))
 		browser.Click(t, phone, "#join")
+		browser.Until(t, phone, "the call does not open", `document.getElementById("room")`)
 	}
 	for _, page := range append(phones, desk) {
 		browser.Until(t, page, "not everybody is seen and heard", media(len(phones)))

@@ -30,7 +30,17 @@ async function look() {
   }
 }
 
+// A click is not lost because the page changes under it.
+let pressing = false, held;
+live.addEventListener("pointerdown", () => { pressing = true; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => {
+  pressing = false;
+  if (held) show(held);
+}));
+
 function show(html) {
+  held = pressing ? html : undefined;
+  if (held) return;
   const fresh = document.createElement("template");
   fresh.innerHTML = html; // so that both are written the browser's way
   arrivals(fresh.content.firstElementChild);

@@ -24,7 +24,17 @@ async function look() {
   }
 }
 
+// A tap is not lost because the page changes under the finger.
+let pressing = false, held;
+live.addEventListener("pointerdown", () => { pressing = true; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => {
+  pressing = false;
+  if (held) show(held);
+}));
+
 function show(html) {
+  held = pressing ? html : undefined;
+  if (held) return;
   const fresh = document.createElement("template");
   fresh.innerHTML = html; // so that both are written the browser's way
   if (fresh.innerHTML.trim() === seen) return;
