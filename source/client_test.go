@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -206,7 +208,7 @@ func TestTrying(t *testing.T) {
 			if err != nil && (strings.Contains(err.Error(), token) || strings.Contains(err.Error(), e.URL)) {
 				t.Errorf("the error shows the address: %v", err)
 			}
-			if n := len(e.log) - e.sent("POST /auth/token"); n != row.sent {
+			if n := e.sent("") - e.sent("POST /auth/token"); n != row.sent {
 				t.Errorf("sent %d times, want %d: %v", n, row.sent, e.log)
 			}
 			if row.wait > 0 && e.waits[0] != row.wait {
@@ -296,6 +298,49 @@ func TestManyCallsShareAToken(t *testing.T) {
 	if n := e.sent("POST /auth/token"); n != 1 {
 		t.Errorf("%d tokens were asked for", n)
 	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Calls that wait for the same token fail together, and do not try one after
+// the other what has just failed.
+func TestManyCallsShareAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := false
+		c, err := New(Config{Server: "https://hie.example", ClientID: clientID, ClientSecret: clientSecret, HTTPClient: &http.Client{
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				if !up {
+					return nil, errors.New("no route")
+				}
+				w := httptest.NewRecorder()
+				_, _ = w.WriteString(`{"access_token":"a","expires_in":300,"resourceType":"Patient"}`)
+				return w.Result(), nil
+			}),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if _, err := c.Get(t.Context(), "Patient/p1"); err == nil || !strings.Contains(err.Error(), "no route") {
+					t.Errorf("the error is %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took > tries*(time.Second+lastPause) {
+			t.Errorf("20 calls fail after %v", took)
+		}
+		up = true
+		if _, err := c.Get(t.Context(), "Patient/p1"); err != nil {
+			t.Errorf("once it works again: %v", err)
+		}
+	})
 }
 
 func TestWrongSecret(t *testing.T) {

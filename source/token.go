@@ -20,6 +20,8 @@ type tokenSource struct {
 	mu    sync.Mutex
 	value string
 	renew time.Time // when to get the next one
+	vain  int       // how often nobody got one
+	fault error     // why, the last time
 }
 
 // spare is how long before its end a token is no longer used; a tenth of its
@@ -27,7 +29,8 @@ type tokenSource struct {
 const spare = 30 * time.Second
 
 func (t *tokenSource) get(ctx context.Context) (string, error) {
-	if v := t.current(); v != "" {
+	v, vain, _ := t.current()
+	if v != "" {
 		return v, nil
 	}
 	select {
@@ -36,19 +39,28 @@ func (t *tokenSource) get(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	if v := t.current(); v != "" {
-		return v, nil // somebody else got it meanwhile
+	// Somebody else got it meanwhile, or has just tried as often as makes sense.
+	if v, now, fault := t.current(); v != "" {
+		return v, nil
+	} else if now != vain {
+		return "", fault
 	}
-	return t.fetch(ctx)
+	v, err := t.fetch(ctx)
+	if err != nil && ctx.Err() == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.vain, t.fault = t.vain+1, err
+	}
+	return v, err
 }
 
-func (t *tokenSource) current() string {
+func (t *tokenSource) current() (value string, vain int, fault error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.client.clock().Before(t.renew) {
-		return ""
+	if t.client.clock().Before(t.renew) {
+		value = t.value
 	}
-	return t.value
+	return value, t.vain, t.fault
 }
 
 // drop forgets a token that was refused, unless there is a newer one already.
