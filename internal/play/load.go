@@ -106,17 +106,23 @@ func percentile(s []time.Duration, p int) time.Duration {
 	return s[(len(s)*p+99)/100-1].Round(10 * time.Microsecond)
 }
 
-// system opens a source system with room for many connections.
-func (l Load) system() (*source.Client, error) {
+// system opens a source system with room for many connections. It fails when
+// the exchange cannot be driven at all.
+func (l Load) system(ctx context.Context) (*source.Client, error) {
 	if len(l.People) == 0 {
 		return nil, errors.New("load needs a patient with RekodSaya, there is none")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = max(64, l.Clients)
-	return source.New(source.Config{
+	sys, err := source.New(source.Config{
 		Server: l.Server, ClientID: l.Client.ID, ClientSecret: l.Client.Secret, Kafka: l.Kafka,
 		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
 	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = sys.Get(ctx, "HealthcareService/"+l.Service)
+	return sys, err
 }
 
 // appointment makes an Appointment that can be checked in to now.
@@ -130,7 +136,7 @@ func (l Load) appointment(id string, p Person) (*fhir.Document, error) {
 
 // FHIR drives durable writes (PUT Appointment) and then reads by id.
 func (l Load) FHIR(ctx context.Context) error {
-	sys, err := l.system()
+	sys, err := l.system(ctx)
 	if err != nil {
 		return err
 	}
@@ -188,7 +194,7 @@ type tap struct {
 // measures the answer and the way to a consumer of the topic. It fails when an
 // acknowledged check-in does not arrive there.
 func (l Load) CheckIns(ctx context.Context) error {
-	sys, err := l.system()
+	sys, err := l.system(ctx)
 	if err != nil {
 		return err
 	}

@@ -178,9 +178,11 @@ func TestLoadThatFails(t *testing.T) {
 		{"no patients to write of", changed(func(o *Options) { o.People = nil }), Load.FHIR, "patient"},
 		{"no patients to check in", changed(func(o *Options) { o.People = nil }), Load.CheckIns, "patient"},
 		{"a patient of nobody", changed(func(o *Options) { o.People[0].ID, o.People = "nobody", o.People[:1] }), Load.FHIR, "PUT Appointment: "},
+		{"a wrong secret for writing", changed(func(o *Options) { o.Client.Secret = "guess" }), Load.FHIR, "401"},
 		{"a wrong secret for check-ins", changed(func(o *Options) { o.Client.Secret = "guess" }), Load.CheckIns, "401"},
 		{"a wrong sign-in code", changed(func(o *Options) { o.People[0].Code = "000000x" }), Load.CheckIns, "sign"},
-		{"nobody there", changed(func(o *Options) { o.Server = "http://127.0.0.1:1" }), Load.FHIR, "requests failed"},
+		{"a service of nobody", changed(func(o *Options) { o.Service = "nobody" }), Load.CheckIns, "404"},
+		{"nobody there", changed(func(o *Options) { o.Server = "http://127.0.0.1:1" }), Load.FHIR, "cannot be reached"},
 	} {
 		err := c.drive(c.load, ctx)
 		if err == nil || !strings.Contains(err.Error(), c.fault) {
