@@ -11,7 +11,7 @@
 //	el, typ, _ := t.Element("valueQuantity")  // el.Name is "value", typ is "Quantity"
 //	el, _, _ = t.Element("component.code")    // el.Binding, el.Constraints, …
 //
-// Two expressions that R4 has wrong are the corrected ones of later releases
+// HL7 publishes the release under CC0. Two expressions that R4 has wrong are the corrected ones of later releases
 // (app-4 of Appointment, tim-9 of Timing). Texts for people (descriptions,
 // mappings, examples) are left out, as are the logical type MetadataResource,
 // fixed values and patterns (no base definition has any) and the modifiers of
