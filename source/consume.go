@@ -29,14 +29,16 @@ const (
 	pollRecords   = 100
 	topicRefresh  = 10 * time.Second // how soon a topic that is made later is found
 	commitTimeout = 10 * time.Second
+	commitEvery   = time.Second // at the latest, once an event is done
 )
 
 // Consume calls handler for each event, one at a time, until ctx ends (then it
 // gives nil) or the brokers refuse for good. An event counts as done when the
-// handler gave nil; one that fails is tried again, after 200 ms at first and 5
-// seconds at most, and holds up those behind it. After a crash or when the
-// group changes, the last events may come again: see Seen. When another member
-// takes over a partition, the context of the handler ends.
+// handler gave nil; the brokers know of it within a second. One that fails is
+// tried again, after 200 ms at first and 5 seconds at most, and holds up those
+// behind it. After a crash or when the group changes, the last events may come
+// again: see Seen. When another member takes over a partition, the context of
+// the handler ends.
 func (c *Client) Consume(ctx context.Context, cfg ConsumerConfig, handler func(context.Context, Event) error) error {
 	if len(c.kafka) == 0 || cfg.Group == "" || len(cfg.Topics) == 0 || slices.Contains(cfg.Topics, "") {
 		return errors.New("a consumer needs brokers, a group and topics")
@@ -84,6 +86,9 @@ type consumer struct {
 	handler func(context.Context, Event) error
 	foreign func(error) error
 	wait    waitFunc
+
+	done      []*kgo.Record // handled, not committed yet
+	committed time.Time
 
 	mu   sync.Mutex
 	held map[partition]holding
@@ -140,15 +145,37 @@ func (k *consumer) round(ctx context.Context) error {
 	}
 	for _, r := range fetches.Records() {
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		held, ok := owned[partition{r.Topic, r.Partition}]
 		if !ok || held.Err() != nil {
 			continue
 		}
 		if err := k.finish(ctx, held, r); err != nil {
-			return err
+			return errors.Join(err, k.commit(ctx))
 		}
+		if time.Since(k.committed) >= commitEvery {
+			if err := k.commit(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return k.commit(ctx)
+}
+
+// commit tells the brokers what is done, also when ctx has ended meanwhile. A
+// commit that fails for a while does no harm: at worst the events come again.
+func (k *consumer) commit(ctx context.Context) error {
+	k.committed = time.Now()
+	if len(k.done) == 0 {
+		return nil
+	}
+	done := k.done
+	k.done = nil
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer stop()
+	if err := k.client.CommitRecords(ctx, done...); refused(err) {
+		return fmt.Errorf("committing to Kafka: %w", err)
 	}
 	return nil
 }
@@ -179,8 +206,7 @@ func (k *consumer) rest(ctx context.Context, fetches kgo.Fetches) error {
 	return nil
 }
 
-// finish handles one record until it succeeds and then commits it, also when
-// ctx has ended meanwhile: the work is done.
+// finish handles one record until it succeeds.
 func (k *consumer) finish(ctx, held context.Context, r *kgo.Record) error {
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -189,15 +215,10 @@ func (k *consumer) finish(ctx, held context.Context, r *kgo.Record) error {
 	if held.Err() != nil {
 		return nil // the new owner handles it
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		k.done = append(k.done, r)
 	}
-	committing, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer stop()
-	if err = k.client.CommitRecords(committing, r); refused(err) && held.Err() == nil {
-		return fmt.Errorf("committing to Kafka: %w", err)
-	}
-	return nil // at worst the event comes again
+	return err
 }
 
 func (k *consumer) handle(ctx context.Context, r *kgo.Record) error {
@@ -217,6 +238,9 @@ func (k *consumer) handle(ctx context.Context, r *kgo.Record) error {
 	for try := 1; ; try++ {
 		if err := k.handler(ctx, event); err == nil {
 			return nil
+		}
+		if err := k.commit(ctx); err != nil { // it may be long until the next
+			return err
 		}
 		if err := k.wait(ctx, backoff(try)); err != nil {
 			return err

@@ -314,33 +314,33 @@ func (b *board) apply(e source.Event) {
 // put takes people over, of whom older news change nothing; all says that they
 // are the whole day. Those who watch wake when something has changed.
 func (b *board) put(people []person, all bool) {
-	known := make(map[string]person, len(b.people))
-	for _, p := range b.people {
-		known[p.ID] = p
+	at := make(map[string]int, len(b.people))
+	for i, p := range b.people {
+		at[p.ID] = i
 	}
-	next := people
-	if !all {
-		next = slices.Clone(b.people)
+	before := b.people
+	if all {
+		b.people = make([]person, 0, len(people))
 	}
-	for i, p := range people {
-		if before, ok := known[p.ID]; ok {
-			p = p.after(before)
+	changed := all && len(people) != len(before)
+	for _, p := range people {
+		i, known := at[p.ID]
+		if known {
+			p = p.after(before[i])
 		}
-		at := i
-		if !all {
-			if at = slices.IndexFunc(next, func(q person) bool { return q.ID == p.ID }); at < 0 {
-				at, next = len(next), append(next, p)
-			}
+		changed = changed || !known || p != before[i]
+		if known && !all {
+			b.people[i] = p
+		} else {
+			b.people = append(b.people, p)
 		}
-		next[at] = p
 	}
-	slices.SortFunc(next, func(a, b person) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
-	if slices.Equal(next, b.people) {
+	if !changed {
 		return
 	}
-	b.people = next
+	slices.SortFunc(b.people, func(a, b person) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
 	for wake := range b.watchers {
 		select {
 		case wake <- struct{}{}:
