@@ -84,7 +84,7 @@ func both(a, b static) static {
 	if a.types == nil || b.types == nil {
 		return static{}
 	}
-	return static{types: append(slices.Clone(a.types), b.types...)}
+	return static{types: once(append(slices.Clone(a.types), b.types...))}
 }
 
 func (c *checker) member(x *expr, in static) static {
@@ -118,7 +118,13 @@ func (c *checker) member(x *expr, in static) static {
 	if slices.Contains(out, "Resource") { // any resource
 		return static{}
 	}
-	return static{types: out}
+	return static{types: once(out)}
+}
+
+// once drops repetitions, so that extension.value.extension.value… stays small.
+func once(types []string) []string {
+	slices.Sort(types)
+	return slices.Compact(types)
 }
 
 func (c *checker) narrow(x *expr, in static) static {

@@ -192,6 +192,9 @@ func toUnit(asked bool) func(*machine, *expr, env, Collection) Collection {
 			if word, is := calendarWord(name); is {
 				want.text, want.flag = word, true
 			}
+			if !m.units(&v, &want) {
+				return nil
+			}
 			a, _, _, u, same := measure(&v, &want, false)
 			if ok = same; ok {
 				want.num, ok = fromRat(a.Quo(a, u.factor), divScale).fit()

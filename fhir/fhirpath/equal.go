@@ -1,6 +1,7 @@
 package fhirpath
 
 import (
+	"bytes"
 	"hash/maphash"
 	"strings"
 	"unicode"
@@ -34,7 +35,7 @@ func (m *machine) equal(a, b *Value) truth {
 	}
 	// The usual case, without copying the text: a coded element and a literal.
 	if a.kind == kNode && b.kind == kString && a.node.Kind() == fhir.String && textual(a.typ) {
-		if raw := a.node.Raw(); !escaped(raw) {
+		if raw := a.node.Raw(); len(raw) < 512 && !escaped(raw) {
 			return truthOf(string(raw[1:len(raw)-1]) == b.text)
 		}
 	}
@@ -46,8 +47,8 @@ func (m *machine) equal(a, b *Value) truth {
 			return truthOf(m.equalJSON(a.node, b.node))
 		}
 	}
-	x, ok1 := a.system()
-	y, ok2 := b.system()
+	x, ok1 := m.system(a)
+	y, ok2 := m.system(b)
 	if !ok1 || !ok2 {
 		switch {
 		case !ok1 && !ok2 && a.kind == kNode && b.kind == kNode && a.node.Kind() == b.node.Kind():
@@ -67,7 +68,7 @@ func (m *machine) equal(a, b *Value) truth {
 	case x.number() && y.number():
 		return truthOf(x.num.cmp(y.num) == 0)
 	case x.kind == kQuantity && y.kind == kQuantity:
-		c, ok := compareQuantity(&x, &y)
+		c, ok := m.compareQuantity(&x, &y)
 		if !ok {
 			return unknown
 		}
@@ -88,7 +89,7 @@ func (m *machine) equal(a, b *Value) truth {
 	return truthOf(x.text == y.text && x.typ == y.typ)
 }
 
-func escaped(raw []byte) bool { return strings.IndexByte(string(raw), '\\') >= 0 }
+func escaped(raw []byte) bool { return bytes.IndexByte(raw, '\\') >= 0 }
 
 // textual tells whether a type holds text and nothing else.
 func textual(typ string) bool { return primitive(typ) == kString }
@@ -108,6 +109,7 @@ func (m *machine) equalJSON(a, b fhir.Node) bool {
 			n++
 		}
 		for c := range a.Children() {
+			m.scan(b)
 			if n--; n < 0 || !m.equalJSON(c, b.Get(c.Name())) {
 				return false
 			}
@@ -137,7 +139,7 @@ func (m *machine) equalJSON(a, b fhir.Node) bool {
 			return x.cmp(y) == 0
 		}
 	}
-	return a.String() == b.String()
+	return m.step(len(a.Raw())/256) && a.String() == b.String()
 }
 
 // equivalentAll compares two collections as ~ does, in any order.
@@ -166,8 +168,8 @@ func (m *machine) equivalent(a, b *Value, depth int) bool {
 	if !m.step(1) || depth > MaxDepth {
 		return false
 	}
-	x, ok1 := a.system()
-	y, ok2 := b.system()
+	x, ok1 := m.system(a)
+	y, ok2 := m.system(b)
 	if !ok1 && !ok2 && a.kind == kNode && b.kind == kNode {
 		return m.equivalentElement(a, b, depth)
 	}
@@ -179,7 +181,7 @@ func (m *machine) equivalent(a, b *Value, depth int) bool {
 	case x.number() && y.number():
 		return x.num.equivalent(y.num)
 	case x.kind == kQuantity && y.kind == kQuantity:
-		return equivalentQuantity(&x, &y)
+		return m.units(&x, &y) && equivalentQuantity(&x, &y)
 	case x.temporal() && y.temporal() && (x.kind == kTime) == (y.kind == kTime):
 		p, ok1 := x.moment()
 		q, ok2 := y.moment()
@@ -224,6 +226,7 @@ func (m *machine) equivalentElement(a, b *Value, depth int) bool {
 		return false
 	}
 	for _, name := range as {
+		m.scan(to)
 		other := to.Get(name)
 		if !other.Exists() {
 			return false
@@ -308,7 +311,7 @@ func (m *machine) hash(v *Value) uint64 {
 	if v.kind == kNode && v.node.Kind() == fhir.Object && !quantityType(v.typ) {
 		return m.hashJSON(v.node)
 	}
-	s, ok := v.system()
+	s, ok := m.system(v)
 	switch {
 	case !ok:
 		return 1
@@ -343,6 +346,7 @@ func (m *machine) hashJSON(n fhir.Node) (h uint64) {
 			h = h*31 + m.hashJSON(c)
 		}
 	case fhir.String:
+		m.step(len(n.Raw()) / 256)
 		h = maphash.String(seed, n.String())
 	default:
 		h = uint64(n.Kind())

@@ -264,6 +264,38 @@ func (m *machine) step(n int) bool {
 	return true
 }
 
+// system is Value.system; what is long counts for more than one step.
+func (m *machine) system(v *Value) (Value, bool) {
+	switch {
+	case v.kind != kNode:
+		if len(v.text) > 512 && !m.step(len(v.text)/256) {
+			return Value{}, false
+		}
+		return *v, v.kind != kNone
+	case v.node.Kind() == fhir.Object:
+		m.scan(v.node)
+	default:
+		m.step(len(v.node.Raw()) / 256)
+	}
+	if m.err != nil {
+		return Value{}, false
+	}
+	return v.system()
+}
+
+// scan counts looking for a member in an object: one of very many members is
+// found slowly.
+func (m *machine) scan(n fhir.Node) {
+	if len(n.Raw()) < 4096 {
+		return
+	}
+	members := 0
+	for range n.Children() {
+		members++
+	}
+	m.step(members / 16)
+}
+
 // made counts the bytes of a string that was made.
 func (m *machine) made(n int) bool {
 	if m.bytes -= n; m.bytes < 0 {

@@ -180,7 +180,7 @@ func (m *machine) allOf(x *expr, e env, in Collection) Collection {
 func booleans(found bool, t truth) func(*machine, *expr, env, Collection) Collection {
 	return func(m *machine, x *expr, _ env, in Collection) Collection {
 		for i := range in {
-			v, ok := in[i].system()
+			v, ok := m.system(&in[i])
 			if !ok {
 				continue
 			}
@@ -198,7 +198,7 @@ func booleans(found bool, t truth) func(*machine, *expr, env, Collection) Collec
 // not reads the integers 0 and 1 as booleans too.
 func (m *machine) not(x *expr, _ env, in Collection) Collection {
 	if len(in) == 1 {
-		if v, ok := in[0].system(); ok && v.kind == kInteger && v.num.c == 0 {
+		if v, ok := m.system(&in[0]); ok && v.kind == kInteger && v.num.c == 0 {
 			return yes
 		}
 	}

@@ -32,7 +32,7 @@ func words(s string) map[string]bool {
 // htmlChecks judges a narrative as txt-1 and txt-2 ask.
 func (m *machine) htmlChecks(_ *expr, _ env, in Collection) Collection {
 	for i := range in {
-		v, ok := in[i].system()
+		v, ok := m.system(&in[i])
 		if !ok && in[i].node.Kind() != fhir.Object {
 			continue // no value: ele-1 judges it
 		}

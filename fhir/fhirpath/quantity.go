@@ -275,7 +275,7 @@ func (u *unit) times(o unit, sign int) bool {
 		}
 		u.dim[i] = int8(n)
 	}
-	return u.factor.Num().BitLen() < 2048 && u.factor.Denom().BitLen() < 2048
+	return u.factor.Num().BitLen() < 1024 && u.factor.Denom().BitLen() < 1024
 }
 
 // quantityText writes a quantity as it is read: 4 days, 4 'mg'.
@@ -317,10 +317,18 @@ func definite(v *Value) string {
 	return v.text
 }
 
+// units counts the reading of two units, which may be long.
+func (m *machine) units(a, b *Value) bool {
+	return a.text == b.text || m.step(50*(min(len(a.text), maxUnit)+min(len(b.text), maxUnit)))
+}
+
 // compareQuantity orders two quantities; ok is false when they cannot be compared.
-func compareQuantity(a, b *Value) (int, bool) {
+func (m *machine) compareQuantity(a, b *Value) (int, bool) {
 	if a.text == b.text && a.flag == b.flag {
 		return a.num.cmp(b.num), true
+	}
+	if !m.units(a, b) {
+		return 0, false
 	}
 	x, y, _, _, ok := measure(a, b, false)
 	if !ok {

@@ -8,29 +8,70 @@ import (
 	"fmt"
 	"html"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 )
 
-const maxPattern = 1 << 10
+// The bounds of a regular expression: its bytes, and its states when all
+// repetitions are written out.
+const (
+	maxPattern = 1 << 10
+	maxStates  = 5000
+)
 
-// compilePattern reads a regular expression of RE2: it runs in time
-// proportional to the text. A dot matches a line end too.
-func compilePattern(pattern string, full bool) (*regexp.Regexp, error) {
-	if len(pattern) > maxPattern {
+// pattern is a regular expression of RE2: it takes time in proportion to its
+// states and the text.
+type pattern struct {
+	*regexp.Regexp
+	states int
+}
+
+// compilePattern reads a regular expression. A dot matches a line end too.
+func compilePattern(text string, full bool) (*pattern, error) {
+	if len(text) > maxPattern {
 		return nil, fmt.Errorf("it is longer than %d bytes", maxPattern)
 	}
 	if full {
-		pattern = `\A(?:` + pattern + `)\z`
+		text = `\A(?:` + text + `)\z`
 	}
-	re, err := regexp.Compile("(?s)" + pattern)
+	text = "(?s)" + text
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, errors.New("it is not in the syntax of RE2, or too large")
+		return nil, errors.New("it is not in the syntax of RE2")
 	}
-	return re, nil
+	n := states(tree)
+	if n > maxStates {
+		return nil, fmt.Errorf("it has more than %d states", maxStates)
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, errors.New("it is not in the syntax of RE2")
+	}
+	return &pattern{re, n}, nil
 }
+
+// states counts what a pattern becomes when its repetitions are written out.
+func states(re *syntax.Regexp) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		if n += states(sub); n > maxStates {
+			return n
+		}
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
+}
+
+// reads counts the steps of running a pattern over a text.
+func (m *machine) reads(re *pattern, s string) bool { return m.step(len(s) * re.states / 256) }
 
 // input gives the text that a function works on; ok is false when there is none.
 func (m *machine) input(x *expr, in Collection) (string, bool) {
@@ -43,12 +84,12 @@ func (m *machine) argument(x *expr, e env, i int) (string, bool) {
 }
 
 // pattern gives the regular expression of the first argument.
-func (m *machine) pattern(x *expr, e env) (*regexp.Regexp, bool) {
+func (m *machine) pattern(x *expr, e env) (*pattern, bool) {
 	if x.re != nil {
 		return x.re, true
 	}
 	s, ok := m.argument(x, e, 0)
-	if !ok || !m.step(len(s)) {
+	if !ok || !m.step(10*len(s)) {
 		return nil, false
 	}
 	re, err := compilePattern(s, x.name == "matchesFull")
@@ -65,7 +106,7 @@ func (m *machine) matchesPattern(x *expr, e env, in Collection) Collection {
 		return nil
 	}
 	re, ok := m.pattern(x, e)
-	if !ok || !m.step(len(s)/16) {
+	if !ok || !m.reads(re, s) {
 		return nil
 	}
 	return boolean(re.MatchString(s))
@@ -78,7 +119,7 @@ func (m *machine) replaceMatches(x *expr, e env, in Collection) Collection {
 		return nil
 	}
 	re, ok := m.pattern(x, e)
-	if !ok || !m.step(len(s)/16) {
+	if !ok || !m.reads(re, s) {
 		return nil
 	}
 	template := replacement(with)
@@ -257,7 +298,7 @@ func (m *machine) joinText(x *expr, e env, in Collection) Collection {
 	}
 	var b strings.Builder
 	for i := range in {
-		v, ok := in[i].system()
+		v, ok := m.system(&in[i])
 		if !ok {
 			continue
 		}

@@ -1,6 +1,7 @@
 package fhirpath
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -209,125 +210,88 @@ func (m moment) String() string {
 	return b.String()
 }
 
-// A calendar unit and its parts. Units of a day and more that UCUM defines by
-// the second ('a', 'mo') are no calendar units.
+// calendarUnit are the units of the calendar: how fine they are, and the unit
+// of UCUM beside each. UCUM's 'a' and 'mo' are so many seconds, no units of
+// the calendar.
 var calendarUnit = map[string]struct {
-	until precision
-	ucum  string
+	until  precision
+	ucum   string
+	millis int64 // for conversions to a coarser unit: a month has 30 days, a year 365
 }{
-	"year": {ofYear, "a"}, "month": {ofMonth, "mo"}, "week": {ofDay, "wk"}, "day": {ofDay, "d"},
-	"hour": {ofHour, "h"}, "minute": {ofMinute, "min"}, "second": {ofSecond, "s"}, "millisecond": {ofSecond, "ms"},
+	"year": {ofYear, "a", 365 * dayMillis}, "month": {ofMonth, "mo", 30 * dayMillis}, "week": {ofDay, "wk", 7 * dayMillis}, "day": {ofDay, "d", dayMillis},
+	"hour": {ofHour, "h", 3_600_000}, "minute": {ofMinute, "min", 60_000}, "second": {ofSecond, "s", 1000}, "millisecond": {ofSecond, "ms", 1},
 }
 
-// definiteUnit are the UCUM units that can be added to a date.
+const dayMillis = 86_400_000
+
+// definiteUnit are the units of UCUM that can be added to a date.
 var definiteUnit = map[string]string{"wk": "week", "d": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"}
 
-// add moves a moment by n units. The amount is cut to the moment's own
-// precision: a year plus 25 months is two years later. ok is false when the
-// result is out of range.
-func (m moment) add(n decimal, unit string) (moment, bool) {
+// add moves a moment by n units. An amount that is finer than the moment is
+// cut to the moment's own unit: the year 2014 and 25 months are 2016. ok is
+// false when there is no such moment.
+func (m moment) add(n decimal, unit string) (moved moment, ok bool) {
 	u := calendarUnit[unit]
-	if unit != "second" { // a fraction counts for seconds only
-		n = n.truncate(0)
-	}
-	nanos, ok := n.mul(integer(int64(time.Second)))
-	nanos = nanos.truncate(0)
-	if !ok || nanos.b != nil {
-		if unit == "second" || n.b != nil {
-			return m, false
-		}
-	}
-	amount := n.truncate(0).c
-	if amount > 1e14 || amount < -1e14 {
+	if m.clock && u.until < ofHour {
 		return m, false
 	}
-	until := m.until
-	if m.clock {
-		if u.until < ofHour {
+	var nanos int64
+	if u.until == ofSecond && m.until == ofSecond { // the only units of which a fraction counts
+		if unit == "millisecond" {
+			n.scale += 3
+		}
+		fraction, ok := n.add(n.truncate(0).neg())
+		if !ok {
 			return m, false
 		}
-	} else {
-		switch { // coarser than the unit: convert, cutting off
-		case until == ofYear && unit != "year":
-			amount, unit = toMonths(amount, unit)/12, "year"
-		case until == ofMonth && u.until > ofMonth:
-			amount, unit = toMonths(amount, unit), "month"
-		case until == ofDay && u.until > ofDay:
-			amount, unit = int64(unitSeconds[unit]*float64(amount)/86400), "day"
+		fraction.scale -= 9
+		nanos = fraction.rescale(0).truncate(0).c
+		if nanos != 0 {
+			m.millis = max(m.millis, 3)
 		}
+		u.millis = 1000
 	}
-	if until >= ofHour && u.until > until {
-		amount = int64(unitSeconds[unit] * float64(amount) / unitSeconds[[]string{ofHour: "hour", ofMinute: "minute"}[until]])
-		unit = []string{ofHour: "hour", ofMinute: "minute"}[until]
+	whole := n.truncate(0)
+	amount := whole.c
+	if whole.b != nil || math.Abs(float64(amount)*float64(u.millis)) > 10_000*366*dayMillis {
+		return m, false
 	}
-	if amount > 1e10 || amount < -1e10 {
-		if unit != "millisecond" && unit != "second" {
-			return m, false
+	switch days := amount * u.millis / dayMillis; min(m.until, u.until) {
+	case ofYear:
+		if unit == "month" {
+			days = amount / 12 * 365
 		}
-	}
-	switch unit {
-	case "year":
-		m.at, ok = addMonths(m.at, amount*12)
-	case "month":
+		m.at, ok = addMonths(m.at, days/365*12)
+	case ofMonth:
+		if unit != "month" {
+			amount = days/365*12 + days%365/30
+		}
 		m.at, ok = addMonths(m.at, amount)
-	case "week":
-		m.at, ok = addDays(m.at, amount*7)
-	case "day":
-		m.at, ok = addDays(m.at, amount)
+	case ofDay:
+		m.at, ok = m.at.AddDate(0, 0, int(days)), true
 	default:
-		var by time.Duration
-		if unit == "second" && nanos.b == nil {
-			by = time.Duration(nanos.c)
-			if nanos.c%1e9 != 0 && m.millis == 0 {
-				m.millis = 3
-			}
-			ok = true
-		} else {
-			by = time.Duration(amount) * time.Duration(unitSeconds[unit]*1e9)
-			ok = amount == 0 || float64(by) == float64(amount)*unitSeconds[unit]*1e9
-			if unit == "millisecond" && amount%1000 != 0 && m.millis < 3 {
-				m.millis = 3
-			}
+		millis := amount * u.millis
+		switch m.until {
+		case ofHour:
+			millis -= millis % 3_600_000
+		case ofMinute:
+			millis -= millis % 60_000
 		}
-		m.at = m.at.Add(by)
-		if m.clock { // the clock goes round
+		m.at = m.at.AddDate(0, 0, int(millis/dayMillis)).Add(time.Duration(millis%dayMillis)*time.Millisecond + time.Duration(nanos))
+		ok = true
+		if m.clock { // it goes round
 			m.at = time.Date(1, 1, 1, m.at.Hour(), m.at.Minute(), m.at.Second(), m.at.Nanosecond(), time.UTC)
 		}
 	}
 	return m, ok && m.at.Year() >= 1 && m.at.Year() <= 9999
 }
 
-var unitSeconds = map[string]float64{
-	"year": 365 * 86400, "month": 30 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60, "second": 1, "millisecond": 0.001,
-}
-
-func toMonths(amount int64, unit string) int64 {
-	switch unit {
-	case "year":
-		return amount * 12
-	case "month":
-		return amount
-	}
-	days := int64(float64(amount) * unitSeconds[unit] / 86400)
-	return days/365*12 + days%365/30
-}
-
 // addMonths keeps the day, or takes the last one of a shorter month.
 func addMonths(t time.Time, n int64) (time.Time, bool) {
-	if n > 12*10000 || n < -12*10000 {
-		return t, false
-	}
 	total := int64(t.Year())*12 + int64(t.Month()) - 1 + n
 	y, mo := int(total/12), int(total%12)+1
 	if y < 1 || y > 9999 {
 		return t, false
 	}
 	return time.Date(y, time.Month(mo), min(t.Day(), daysIn(y, mo)), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC), true
-}
-
-func addDays(t time.Time, n int64) (time.Time, bool) {
-	if n > 366*10000 || n < -366*10000 {
-		return t, false
-	}
-	return t.AddDate(0, 0, int(n)), true
 }

@@ -1,7 +1,7 @@
 package fhirpath
 
 import (
-	"strings"
+	"bytes"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 )
@@ -206,7 +206,7 @@ func (v *Value) system() (s Value, ok bool) {
 	return Value{}, false
 }
 
-func plainInteger(raw []byte) bool { return !strings.ContainsAny(string(raw), ".eE") }
+func plainInteger(raw []byte) bool { return !bytes.ContainsAny(raw, ".eE") }
 
 // textValue reads the text of an element. What is not of its type's form stays
 // a string.

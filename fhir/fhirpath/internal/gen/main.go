@@ -122,6 +122,9 @@ func describe(types map[string][]string, r resource) {
 }
 
 func typeOf(e element, anonymous map[string]string) string {
+	if e.Path == "Resource.id" { // the definitions say string, the specification id
+		return "id"
+	}
 	if _, ok := anonymous[e.Path]; ok {
 		return e.Path
 	}
