@@ -11,28 +11,52 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
-// Open starts a Chromium that ends with the test.
+// patience bounds one step in a page; a machine may be slow.
+const patience = 2 * time.Minute
+
+// Open starts a Chromium that ends with the test and lets pages have the
+// camera and the microphone.
 func Open(t *testing.T) context.Context {
+	t.Helper()
+	return open(t, chromedp.Flag("use-fake-ui-for-media-stream", true))
+}
+
+// OpenRefusing starts a Chromium that lets pages have neither: the question is
+// left open, which a browser without a window answers with no.
+func OpenRefusing(t *testing.T) context.Context {
+	t.Helper()
+	return open(t)
+}
+
+func open(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("use-fake-device-for-media-stream", true),
-		chromedp.Flag("use-fake-ui-for-media-stream", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
 	)
-	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(options, more...)...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
-	Do(t, ctx)
+	begin(t, ctx)
 	return ctx
+}
+
+// begin makes what lives as long as ctx does.
+func begin(t *testing.T, ctx context.Context) {
+	t.Helper()
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Tab opens an address for a person of its own: tabs share nothing.
@@ -40,6 +64,7 @@ func Tab(t *testing.T, browser context.Context, width, height int64, address str
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
+	begin(t, ctx)
 	Do(t, ctx, chromedp.EmulateViewport(width, height), chromedp.Navigate(address))
 	return ctx
 }
@@ -47,7 +72,9 @@ func Tab(t *testing.T, browser context.Context, width, height int64, address str
 // Do runs steps in a tab.
 func Do(t *testing.T, tab context.Context, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(tab, steps...); err != nil {
+	ctx, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatalf("%v; the page says %q", err, said(tab))
 	}
 }
@@ -92,7 +119,9 @@ func Network(t *testing.T, tab context.Context, there bool) {
 // Eval gives the value of a JavaScript expression, awaited.
 func Eval[T any](t *testing.T, tab context.Context, script string) T {
 	t.Helper()
-	v, err := chromedp.Run(tab, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 	if err != nil {
 		t.Fatalf("%s: %v; the page says %q", script, err, said(tab))
 	}
@@ -119,6 +148,37 @@ func Until(t *testing.T, tab context.Context, what, condition string) {
 func said(tab context.Context) string {
 	text, _ := chromedp.Run(tab, chromedp.Evaluate[string](`document.title + "\n" + document.body.innerText`))
 	return text
+}
+
+// Axe gives what the accessibility checker finds wrong with a page, beside what
+// stands in frames.
+func Axe(t *testing.T, tab context.Context) []string {
+	t.Helper()
+	checker, err := os.ReadFile(filepath.Join(repository(t), "test", "clients", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatalf("%v: make deps installs it", err)
+	}
+	Eval[chromedp.Void](t, tab, string(checker))
+	return Eval[[]string](t, tab, `axe.run(document, { iframes: false, resultTypes: ["violations"],
+		runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
+		.then((r) => r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160)).join(" | ")))`)
+}
+
+// repository is the directory of the module: tests run in that of their package.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(dir, "go.mod")); missing == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			err = os.ErrNotExist
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatalf("the module was not found: %v", err)
+	return ""
 }
 
 // Screenshot writes a picture of the tab into dir, when dir is not empty.
