@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -90,35 +89,12 @@ func New(o Options) (*Desk, error) {
 			return nil, fmt.Errorf("desk: practitioner %q has no organisation or no password", p.ID)
 		}
 	}
-	if err := d.load(); err != nil {
+	var err error
+	if d.pages, d.static, err = ui.Texts.OpenSite(Root, files, template.FuncMap{"dict": dict}, chosenKeys()); err != nil {
 		return nil, fmt.Errorf("desk: %w", err)
 	}
 	d.handler = ui.Secure(d.routes(), o.Frames...)
 	return d, nil
-}
-
-func (d *Desk) load() error {
-	own, err := fs.Sub(files, "static")
-	if err != nil {
-		return err
-	}
-	if d.static, err = ui.NewStatic(Root+"static/", ui.Shared(), own); err != nil {
-		return err
-	}
-	pages, err := fs.Sub(files, "pages")
-	if err != nil {
-		return err
-	}
-	d.pages, err = ui.Texts.ParsePages(pages, template.FuncMap{"static": d.static.Path, "dict": dict})
-	if err != nil {
-		return err
-	}
-	for _, key := range chosenKeys() {
-		if !ui.Texts.Has(key) {
-			return fmt.Errorf("no text %q in the catalogue", key)
-		}
-	}
-	return nil
 }
 
 // ServeHTTP implements http.Handler for paths below Root.

@@ -152,15 +152,24 @@ type card struct {
 }
 
 func (d *Desk) visit(w http.ResponseWriter, r *http.Request, t *turn) error {
-	v, err := d.board(t).look(r.Context())
+	p, err := d.find(r, t)
 	if err != nil {
 		return err
 	}
+	return d.showVisit(w, r, t, p)
+}
+
+// find gives the entry that an address names.
+func (d *Desk) find(r *http.Request, t *turn) (visitPage, error) {
+	v, err := d.board(t).look(r.Context())
+	if err != nil {
+		return visitPage{}, err
+	}
 	e, _, ok := v.find(r.PathValue("id"))
 	if !ok {
-		return errNothing
+		return visitPage{}, errNothing
 	}
-	return d.showVisit(w, r, t, visitPage{entry: e, day: v})
+	return visitPage{entry: e, day: v}, nil
 }
 
 func (d *Desk) showVisit(w http.ResponseWriter, r *http.Request, t *turn, p visitPage) error {
@@ -187,26 +196,21 @@ func (d *Desk) card(r *http.Request, t *turn, patient string) card {
 // call opens the call in a frame. Each opening asks for credentials of its
 // own, so that a reload joins again as the same person.
 func (d *Desk) call(w http.ResponseWriter, r *http.Request, t *turn) error {
-	v, err := d.board(t).look(r.Context())
+	p, err := d.find(r, t)
 	if err != nil {
 		return err
 	}
-	e, _, ok := v.find(r.PathValue("id"))
-	if !ok {
-		return errNothing
-	}
-	p := visitPage{entry: e, day: v}
 	if isPart(r) {
 		return d.showVisit(w, r, t, p)
 	}
-	if !e.Open() {
-		http.Redirect(w, r, e.Path(), http.StatusSeeOther)
+	if !p.Open() {
+		http.Redirect(w, r, p.Path(), http.StatusSeeOther)
 		return nil
 	}
-	credentials, err := d.board(t).org.Client.Join(r.Context(), e.session(), source.JoinRequest{Name: t.who.Name, ID: t.who.ID})
+	credentials, err := d.board(t).org.Client.Join(r.Context(), p.session(), source.JoinRequest{Name: t.who.Name, ID: t.who.ID})
 	if err != nil {
 		if said, ok := refusal(err); ok {
-			return d.leave(w, r, t, e.Path(), noteRefused.with(said))
+			return d.leave(w, r, t, p.Path(), noteRefused.with(said))
 		}
 		return err
 	}

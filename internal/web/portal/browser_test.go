@@ -21,6 +21,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/web/ui"
+	chromium "github.com/jumpa-hie/jumpa/test/browser"
 )
 
 // tab is one tab of a real browser on a small phone.
@@ -33,34 +34,22 @@ type tab struct {
 	bytes    float64
 }
 
-// newTab starts Chromium with a fake camera and microphone. Without
-// permission, pages are refused both.
-func newTab(t *testing.T, permission bool) *tab {
+func newTab(t *testing.T, process context.Context) *tab {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("autoplay-policy", "no-user-gesture-required"))
-	if permission {
-		options = append(options, chromedp.Flag("use-fake-ui-for-media-stream", true))
-	}
-	ctx, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancelTab := chromedp.NewContext(ctx)
-	b := &tab{t: t, ctx: ctx}
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the browser to end
-		cancelTab()
-		cancelAllocator()
-	})
-	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as the context that starts it
-		t.Fatal(err)
-	}
-	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
+	b := &tab{t: t, ctx: chromium.Tab(t, process, 360, 740, "about:blank")}
+	b.screen(360, 740)
 	call(b, network.Enable, network.EnableParams{})
 	call(b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
-	if err := chromedp.Listen(ctx, b.count); err != nil {
+	if err := chromedp.Listen(b.ctx, b.count); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// screen makes the tab one of a phone of this size.
+func (b *tab) screen(width, height int64) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, height, chromedp.EmulateMobile, chromedp.EmulateTouch))
 }
 
 // count adds up what goes over the network.
@@ -79,11 +68,7 @@ func (b *tab) count(event any) {
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
+	chromium.Do(b.t, b.ctx, steps...)
 }
 
 func call[P, R any](b *tab, cmd cdp.Command[P, R], params P) R {
@@ -97,34 +82,21 @@ func call[P, R any](b *tab, cmd cdp.Command[P, R], params P) R {
 
 func eval[T any](b *tab, script string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
-	if err != nil {
-		b.t.Fatalf("%s: %v", script, err)
-	}
-	return v
+	return chromium.Eval[T](b.t, b.ctx, script)
 }
 
 // until waits until a condition in the page holds, also across navigations.
 func (b *tab) until(condition string) {
 	b.t.Helper()
-	script := fmt.Sprintf(`new Promise((yes) => {
-		const check = () => { try { if (%s) yes(true); else setTimeout(check, 20); } catch { setTimeout(check, 20); } };
-		setTimeout(() => yes(false), 10000);
-		check();
-	})`, condition)
-	var err error
-	for range 3 { // a navigation takes the promise away
-		var ok bool
-		ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
-		ok, err = chromedp.Run(ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
-		cancel()
-		if ok {
-			return
-		}
+	chromium.Until(b.t, b.ctx, "never: "+condition, condition)
+}
+
+// accessible reports what a checker finds wrong with the page.
+func (b *tab) accessible() {
+	b.t.Helper()
+	for _, v := range chromium.Axe(b.t, b.ctx) {
+		b.t.Errorf("axe: %s", v)
 	}
-	b.t.Fatalf("never: %s (%v)\n%s", condition, err, eval[string](b, "document.title + document.body.innerText"))
 }
 
 // be makes the browser the one that has b's cookies.
@@ -159,20 +131,6 @@ func (b *tab) traffic() ([]string, float64) {
 	return b.requests, b.bytes
 }
 
-// axe is the accessibility checker that the tests bring along.
-func axe(t *testing.T) string {
-	t.Helper()
-	body, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "clients", "node_modules", "axe-core", "axe.min.js"))
-	if err != nil {
-		t.Fatalf("%v: make deps installs it", err)
-	}
-	return string(body)
-}
-
-const runAxe = `axe.run(document, { iframes: false, resultTypes: ["violations"],
-	runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
-	.then((r) => r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.html.slice(0, 160)).join(" | ")))`
-
 // smallTargets finds what is too small for a thumb; links within sentences may be small.
 const smallTargets = `[...document.querySelectorAll("a, button, input:not([type=hidden]), textarea, label.tick, label.choice, summary")]
 	.filter((e) => !e.closest(".aside, .skip") && !e.classList.contains("skip") && !["checkbox", "radio"].includes(e.type) && e.offsetParent)
@@ -183,7 +141,7 @@ const smallTargets = `[...document.querySelectorAll("a, button, input:not([type=
 // without anything of a third party, and nothing to scroll sideways. Run with
 // -artifacts to keep the pictures.
 func TestPagesInChromium(t *testing.T) {
-	b, checker := newTab(t, true), axe(t)
+	b := newTab(t, chromium.Open(t))
 	for _, l := range ui.Languages {
 		for _, s := range scenes {
 			t.Run(string(l)+"/"+s.name, func(t *testing.T) {
@@ -194,19 +152,16 @@ func TestPagesInChromium(t *testing.T) {
 				if !strings.HasPrefix(s.name, "call") {
 					b.weigh(person.base)
 				}
-				eval[chromedp.Void](b, checker)
-				for _, v := range eval[[]string](b, runAxe) {
-					t.Errorf("axe: %s", v)
-				}
+				b.accessible()
 				for _, e := range eval[[]string](b, smallTargets) {
 					t.Errorf("too small: %s", e)
 				}
 				b.picture(strings.ReplaceAll(t.Name(), "/", "-"))
-				b.do(chromedp.EmulateViewport(320, 640, chromedp.EmulateMobile, chromedp.EmulateTouch))
+				b.screen(320, 640)
 				if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > 320 {
 					t.Errorf("%d px wide on a screen of 320", wide)
 				}
-				b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
+				b.screen(360, 740)
 				if got := eval[string](b, "document.documentElement.lang"); got != l.Tag() || w == nil {
 					t.Errorf("lang %q, want %q", got, l.Tag())
 				}
@@ -254,7 +209,7 @@ func visible(css string) string {
 
 func TestWaitingRoomChangesByItself(t *testing.T) {
 	w, person, _ := waitingPatient(t)
-	b := newTab(t, true)
+	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(person.base + Root + "appointments/a1")
 	eval[chromedp.Void](b, "window.same = true")
@@ -290,7 +245,7 @@ func TestCheckInOpensByItself(t *testing.T) {
 	w.put(aminah, v)
 	person := newBrowser(t, srv.URL)
 	person.signIn(aminah)
-	b := newTab(t, true)
+	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(srv.URL + Root + "appointments/a1")
 	v.CheckIn = consult.Open
@@ -302,7 +257,7 @@ func TestCheckInOpensByItself(t *testing.T) {
 
 func TestReturnAfterSleepAndOutage(t *testing.T) {
 	w, person, p := waitingPatient(t)
-	b := newTab(t, true)
+	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(person.base + Root + "appointments/a1")
 	v := w.views["a1"]
@@ -321,7 +276,7 @@ func TestDeviceTest(t *testing.T) {
 	w := newWorld()
 	srv, _ := w.serve(t)
 	person := newBrowser(t, srv.URL)
-	b := newTab(t, true)
+	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(srv.URL + Root + "device-test")
 	b.do(chromedp.Click("#start"))
@@ -333,10 +288,7 @@ func TestDeviceTest(t *testing.T) {
 	b.until(visible(`[data-result="nospeaker"]`))
 	b.do(chromedp.Click("#yes"))
 	b.until(visible(`[data-result="speaker"]`))
-	eval[chromedp.Void](b, axe(t))
-	for _, v := range eval[[]string](b, runAxe) {
-		t.Errorf("axe: %s", v)
-	}
+	b.accessible()
 	b.picture("device-works")
 }
 
@@ -344,15 +296,12 @@ func TestDeviceTestWhenRefused(t *testing.T) {
 	w := newWorld()
 	srv, _ := w.serve(t)
 	person := newBrowser(t, srv.URL)
-	b := newTab(t, false)
+	b := newTab(t, chromium.OpenRefusing(t))
 	b.be(person)
 	b.open(srv.URL + Root + "device-test?lang=en")
 	b.do(chromedp.Click("#start"))
 	b.until(visible(`[data-advice="refused"]`))
-	eval[chromedp.Void](b, axe(t))
-	for _, v := range eval[[]string](b, runAxe) {
-		t.Errorf("axe: %s", v)
-	}
+	b.accessible()
 	b.picture("device-refused")
 	if eval[bool](b, visible("#results")) {
 		t.Error("results are shown without a camera")
@@ -365,7 +314,7 @@ func TestCallPage(t *testing.T) {
 	at("a1", func(v *consult.View) { v.State, v.CanCancel = consult.Ready, false })(w)
 	person := newBrowser(t, srv.URL)
 	person.signIn(aminah)
-	b := newTab(t, true)
+	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(srv.URL + Root + "appointments/a1")
 	b.do(chromedp.Click("#join"))

@@ -14,8 +14,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"html/template"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -129,7 +127,7 @@ func New(o Options) (*Portal, error) {
 	if p.seal, err = newSealer(o.Key); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	if err := p.load(); err != nil {
+	if p.pages, p.static, err = ui.Texts.OpenSite(Root, files, nil, chosenKeys()); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	var frames []string
@@ -138,30 +136,6 @@ func New(o Options) (*Portal, error) {
 	}
 	p.handler = ui.Secure(p.routes(), frames...)
 	return p, nil
-}
-
-func (p *Portal) load() error {
-	own, err := fs.Sub(files, "static")
-	if err != nil {
-		return err
-	}
-	if p.static, err = ui.NewStatic(Root+"static/", ui.Shared(), own); err != nil {
-		return err
-	}
-	pages, err := fs.Sub(files, "pages")
-	if err != nil {
-		return err
-	}
-	p.pages, err = ui.Texts.ParsePages(pages, template.FuncMap{"static": p.static.Path})
-	if err != nil {
-		return err
-	}
-	for _, key := range chosenKeys() {
-		if !ui.Texts.Has(key) {
-			return fmt.Errorf("no text %q in the catalogue", key)
-		}
-	}
-	return nil
 }
 
 // ServeHTTP implements http.Handler for paths below Root.

@@ -11,13 +11,14 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 )
 
 //go:embed static
 var shared embed.FS
 
-// Shared holds the files that every site may serve: ui.css.
+// Shared holds the files that every site may serve: ui.css and live.js.
 func Shared() fs.FS {
 	sub, err := fs.Sub(shared, "static")
 	if err != nil {
@@ -41,7 +42,8 @@ type Static struct {
 }
 
 // NewStatic takes all files of the given file systems; prefix is where the
-// handler is mounted, such as "/rekodsaya/static/".
+// handler is mounted, such as "/rekodsaya/static/". A script may import those of
+// the file systems before its own: from "./live.js".
 func NewStatic(prefix string, from ...fs.FS) (*Static, error) {
 	s := &Static{prefix: prefix, assets: map[string]asset{}, paths: map[string]string{}}
 	for _, fsys := range from {
@@ -62,7 +64,25 @@ func NewStatic(prefix string, from ...fs.FS) (*Static, error) {
 	return s, nil
 }
 
+var imports = regexp.MustCompile(`from "\./([a-z]+\.js)"`)
+
+// linked gives a script whose imports name the content they want.
+func (s *Static) linked(name string, body []byte) ([]byte, error) {
+	for _, m := range imports.FindAllSubmatch(body, -1) {
+		path, ok := s.paths[string(m[1])]
+		if !ok {
+			return nil, fmt.Errorf("ui: %s imports %s, which is not there", name, m[1])
+		}
+		body = bytes.ReplaceAll(body, m[0], []byte(`from "`+path+`"`))
+	}
+	return body, nil
+}
+
 func (s *Static) add(name string, body []byte) error {
+	body, err := s.linked(name, body)
+	if err != nil {
+		return err
+	}
 	var small bytes.Buffer
 	z, err := gzip.NewWriterLevel(&small, gzip.BestCompression)
 	if err != nil {

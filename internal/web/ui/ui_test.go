@@ -173,6 +173,20 @@ func TestLanguageIsKept(t *testing.T) {
 	}
 }
 
+func TestScriptsImportByContent(t *testing.T) {
+	first, second := fstest.MapFS{"live.js": {Data: []byte("export let a;")}}, fstest.MapFS{"page.js": {Data: []byte(`import { a } from "./live.js";`)}}
+	s, err := NewStatic("/x/", first, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(s.assets["page.js"].plain), `import { a } from "`+s.paths["live.js"]+`";`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if _, err := NewStatic("/x/", second); err == nil {
+		t.Error("a script that imports nothing is served")
+	}
+}
+
 func TestStaticFiles(t *testing.T) {
 	s, err := NewStatic("/x/static/", Shared(), fstest.MapFS{"a.js": {Data: []byte("let a = 1;")}})
 	if err != nil {

@@ -1,100 +1,33 @@
-// The page of an appointment, kept up to date. The server says "look", the
-// page asks how things stand; a lost signal is made good by the next look.
+// The page of an appointment, from check-in to the rating.
+import { keep, bell } from "./live.js";
+
 const live = document.getElementById("live");
 const said = document.getElementById("say");
-const offline = document.getElementById("offline");
 const closed = ["finished", "cancelled", "noshow", "abandoned"];
+const chime = bell([[660, 0], [880, 0.25]]);
 
-let source, sound, lock, opening;
-let asking = false, again = false, seen = live.innerHTML.trim();
+let source, lock, opening;
 const root = () => live.firstElementChild; // says the phase
+const look = keep({ part: () => location.pathname + "?part", shown });
 
-async function look() {
-  if (asking) { again = true; return; }
-  asking = true;
-  try {
-    const answer = await fetch(location.pathname + "?part", { headers: { Accept: "text/html" }, cache: "no-store" });
-    if (answer.status === 401 || answer.status === 404) { location.reload(); return; }
-    if (answer.ok) { show(await answer.text()); offline.hidden = true; }
-  } catch {
-    offline.hidden = false; // the next look tries again
-  } finally {
-    asking = false;
-    if (again) { again = false; look(); }
-  }
-}
-
-// A tap is not lost because the page changes under the finger.
-let pressing = false, held;
-live.addEventListener("pointerdown", () => { pressing = true; });
-for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => {
-  pressing = false;
-  if (held) show(held);
-}));
-
-function show(html) {
-  held = pressing ? html : undefined;
-  if (held) return;
-  const fresh = document.createElement("template");
-  fresh.innerHTML = html; // so that both are written the browser's way
-  if (fresh.innerHTML.trim() === seen) return;
-  const before = root().dataset.phase;
-  const inside = live.contains(document.activeElement);
-  seen = fresh.innerHTML.trim();
-  live.replaceChildren(fresh.content);
-  const now = root().dataset.phase;
+function shown(before, inside) {
   settle();
-  if (now === before) { said.textContent = live.querySelector(".big")?.textContent ?? ""; return; }
+  const now = root().dataset.phase, big = live.querySelector(".big")?.textContent ?? "";
+  if (now === before.dataset.phase) { said.textContent = big; return; }
   document.title = root().dataset.title;
-  said.textContent = live.querySelector("h1").textContent + ". " + (live.querySelector(".big")?.textContent ?? "");
+  said.textContent = live.querySelector("h1").textContent + ". " + big;
   if (inside) (document.getElementById("join") ?? document.getElementById("main")).focus();
-  if (now === "ready") ring();
+  if (now === "ready") { navigator.vibrate?.([200, 100, 200]); chime.ring(); }
 }
 
 // settle does what each new content needs.
 function settle() {
-  const button = document.getElementById("sound");
-  if (button && window.AudioContext) {
-    button.hidden = false;
-    button.onclick = unlock;
-    if (sound?.state === "running") pressed(button);
-  }
+  chime.offer(document.getElementById("sound"));
   clearTimeout(opening);
   const seconds = Number(root().dataset.in);
   if (seconds) opening = setTimeout(look, seconds * 1000);
   if (closed.includes(root().dataset.phase)) source?.close();
   stayAwake();
-}
-
-function pressed(button) {
-  button.textContent = button.dataset.pressed;
-  button.setAttribute("aria-pressed", "true");
-}
-
-async function unlock(event) {
-  sound ??= new AudioContext();
-  await sound.resume();
-  pressed(event.currentTarget ?? event.target);
-  tone();
-}
-
-// tone is two soft notes.
-function tone() {
-  [[660, 0], [880, 0.25]].forEach(([pitch, at]) => {
-    const note = sound.createOscillator(), volume = sound.createGain(), from = sound.currentTime + at;
-    note.frequency.value = pitch;
-    volume.gain.setValueAtTime(0.0001, from);
-    volume.gain.exponentialRampToValueAtTime(0.25, from + 0.05);
-    volume.gain.exponentialRampToValueAtTime(0.0001, from + 0.5);
-    note.connect(volume).connect(sound.destination);
-    note.start(from);
-    note.stop(from + 0.55);
-  });
-}
-
-function ring() {
-  navigator.vibrate?.([200, 100, 200]);
-  if (sound?.state === "running") tone();
 }
 
 async function stayAwake() {
@@ -121,7 +54,6 @@ function comeBack() {
 
 document.addEventListener("visibilitychange", comeBack);
 addEventListener("online", () => { listen(); look(); });
-addEventListener("offline", () => { offline.hidden = false; });
 addEventListener("pageshow", (event) => { if (event.persisted) { listen(); look(); } });
 addEventListener("pagehide", () => source?.close());
 setInterval(() => {
