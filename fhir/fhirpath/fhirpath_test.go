@@ -327,6 +327,47 @@ func TestStrings(t *testing.T) {
 	)
 }
 
+func TestConversions(t *testing.T) {
+	d := parsed(t, patient(`"active":true,"name":[{"family":"x"}]`))
+	for _, x := range []struct{ value, boolean, integer, decimal, text, date, dateTime, time, quantity string }{
+		{value: "true", boolean: "true", integer: "1", decimal: "1.0", text: "true", quantity: "1.0 '1'"},
+		{value: "active", boolean: "true", integer: "1", decimal: "1.0", text: "true", quantity: "1.0 '1'"},
+		{value: "false", boolean: "false", integer: "0", decimal: "0.0", text: "false", quantity: "0.0 '1'"},
+		{value: "1", boolean: "true", integer: "1", decimal: "1", text: "1", quantity: "1 '1'"},
+		{value: "5", integer: "5", decimal: "5", text: "5", quantity: "5 '1'"},
+		{value: "1.0", boolean: "true", decimal: "1.0", text: "1.0", quantity: "1.0 '1'"},
+		{value: "'N'", boolean: "false", text: "N"},
+		{value: "'1.0'", boolean: "true", decimal: "1.0", text: "1.0", quantity: "1.0 '1'"},
+		{value: "'+7'", integer: "7", decimal: "7", text: "+7", quantity: "7 '1'"},
+		{value: "'2026-11'", text: "2026-11", date: "2026-11", dateTime: "2026-11"},
+		{value: "'2026-11-23T10:00Z'", text: "2026-11-23T10:00Z", date: "2026-11-23", dateTime: "2026-11-23T10:00Z"},
+		{value: "'10:00'", text: "10:00", time: "10:00"},
+		{value: "@2026", text: "2026", date: "2026", dateTime: "2026"},
+		{value: "@2026-11-23T10", text: "2026-11-23T10", date: "2026-11-23", dateTime: "2026-11-23T10"},
+		{value: "@T10:00", text: "10:00", time: "10:00"},
+		{value: "4 days", text: "4 days", quantity: "4 days"},
+		{value: "'1 \\'mg'", text: "1 'mg"},
+		{value: "name"},
+		{value: "1.type()"},
+	} {
+		for function, want := range map[string]string{
+			"Boolean": x.boolean, "Integer": x.integer, "Decimal": x.decimal, "String": x.text, "Date": x.date, "DateTime": x.dateTime, "Time": x.time, "Quantity": x.quantity,
+		} {
+			try(t, d, Options{},
+				example{"(" + x.value + ").to" + function + "()", want},
+				example{"(" + x.value + ").convertsTo" + function + "()", strconv.FormatBool(want != "")},
+				example{"(" + x.value + ").to" + function + "().is(System." + function + ")", map[bool]string{true: "true"}[want != ""]},
+			)
+		}
+	}
+	try(t, d, Options{},
+		example{"{}.toString()", ""}, example{"{}.convertsToString()", ""}, example{"{}.convertsToQuantity()", ""},
+		example{"'12345678901234567890.50'.toDecimal()", "12345678901234567890.50"}, example{"12345678901234567890.50 = 12345678901234567890.5", "true"},
+		example{"12345678901234567890.50 ~ 12345678901234567890.5", "true"}, example{"-(12345678901234567890.5)", "-12345678901234567890.5"},
+		example{"active.getValue().type().name", "Boolean"}, example{"name.getValue()", ""}, example{"5.getValue()", "5"},
+	)
+}
+
 func TestCollections(t *testing.T) {
 	try(t, parsed(t, patient(`"name":[{"given":["A","B"]},{"given":["A"]},{"given":["A","B"]}],"telecom":[{"system":"phone","value":"1"},{"value":"1","system":"phone"},{"system":"phone","value":"2"}]`)), Options{},
 		example{"(1 | 2 | 1).count()", "2"}, example{"1.combine(1).count()", "2"}, example{"name.given.distinct()", "A|B"}, example{"name.given.isDistinct()", "false"},

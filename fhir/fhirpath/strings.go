@@ -89,7 +89,7 @@ func (m *machine) pattern(x *expr, e env) (*pattern, bool) {
 		return x.re, true
 	}
 	s, ok := m.argument(x, e, 0)
-	if !ok || !m.step(10*len(s)) {
+	if !ok {
 		return nil, false
 	}
 	re, err := compilePattern(s, x.name == "matchesFull")
@@ -97,7 +97,7 @@ func (m *machine) pattern(x *expr, e env) (*pattern, bool) {
 		m.invalid(x, "the regular expression cannot be used: "+err.Error())
 		return nil, false
 	}
-	return re, true
+	return re, m.step(10 * re.states)
 }
 
 func (m *machine) matchesPattern(x *expr, e env, in Collection) Collection {
