@@ -239,30 +239,38 @@ func (m *machine) all(b *builder, v *Value) {
 	if from.Kind() != fhir.Object {
 		from = v.ext
 	}
+	type member struct {
+		name string
+		node fhir.Node
+	}
+	var few [24]member // reading a name makes a string: do it once
+	members := few[:0]
 	var extras map[string]fhir.Node // by the name without _
 	for c := range from.Children() {
-		if base, ok := strings.CutPrefix(c.Name(), "_"); ok {
+		name := c.Name()
+		members = append(members, member{name, c})
+		if base, ok := strings.CutPrefix(name, "_"); ok {
 			if extras == nil {
 				extras = map[string]fhir.Node{}
 			}
 			extras[base] = c
 		}
 	}
-	for c := range from.Children() {
-		name := c.Name()
-		if name == "resourceType" || name == "fhir_comments" || name[:min(1, len(name))] == "_" {
+	object := v.node.Kind() == fhir.Object
+	for _, c := range members {
+		if c.name == "resourceType" || c.name == "fhir_comments" || strings.HasPrefix(c.name, "_") {
 			continue
 		}
-		m.items(b, c, extras[name], m.typeOf(v.typ, name, v.node.Kind() == fhir.Object))
-		delete(extras, name)
+		m.items(b, c.node, extras[c.name], m.typeOf(v.typ, c.name, object))
+		delete(extras, c.name)
 	}
 	if len(extras) == 0 {
 		return
 	}
-	for c := range from.Children() { // those without a value
-		base, ok := strings.CutPrefix(c.Name(), "_")
+	for _, c := range members { // those without a value
+		base, ok := strings.CutPrefix(c.name, "_")
 		if extra := extras[base]; ok && extra.Exists() {
-			m.items(b, fhir.Node{}, extra, m.typeOf(v.typ, base, v.node.Kind() == fhir.Object))
+			m.items(b, fhir.Node{}, extra, m.typeOf(v.typ, base, object))
 		}
 	}
 }
