@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -283,15 +281,10 @@ func TestBoardFollowsTheTopics(t *testing.T) {
 
 func TestDeskIsAccessible(t *testing.T) {
 	h := start(t)
-	checker, err := os.ReadFile(filepath.Join("..", "clients", "node_modules", "axe-core", "axe.min.js"))
-	if err != nil {
-		t.Fatalf("%v; make deps installs it", err)
-	}
 	desk := browser.Tab(t, h.browser, 1280, 800, h.app.URL()+"/desk/sign-in")
 	look := func(what string) {
 		t.Helper()
-		browser.Eval[chromedp.Void](t, desk, string(checker))
-		for _, v := range browser.Eval[[]string](t, desk, `axe.run(document, {iframes: false, resultTypes: ["violations"]}).then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target).join(" ")))`) {
+		for _, v := range browser.Axe(t, desk) {
 			t.Errorf("%s: %s", what, v)
 		}
 	}
