@@ -301,6 +301,7 @@ func (a *App) serve(context.Context) error {
 
 // keepTime runs the timers of the consultation.
 func (a *App) keepTime(context.Context) error {
+	a.every(time.Minute, "topics", a.openTopics) // of organisations that are new
 	a.every(5*time.Second, "timers", func(ctx context.Context) error {
 		if _, err := a.consult.Expire(ctx); err != nil {
 			return err

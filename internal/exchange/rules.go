@@ -29,9 +29,13 @@ func (s *Service) rules(tx store.Reader, p auth.Principal, doc *fhir.Document) (
 		err = c.healthcareService()
 	case !virtual:
 	case doc.Type() == "Appointment":
-		err = c.appointment()
+		if err = c.appointment(); err == nil {
+			err = c.staff("participant.actor.reference")
+		}
 	case doc.Type() == "Encounter":
-		err = c.encounter()
+		if err = c.encounter(); err == nil {
+			err = c.staff("participant.individual.reference", "location.location.reference")
+		}
 	case doc.Type() == "Schedule":
 		err = c.schedule()
 	case doc.Type() == "Slot":
@@ -253,6 +257,36 @@ func (c *checker) patient(starting bool) error {
 
 // open names the schedule types under which another organisation may book.
 var open = []string{"affiliate", "public", "outsource"}
+
+// staffed are the types of those who hold a consultation, and of where.
+var staffed = []string{"Practitioner", "PractitionerRole", "Location"}
+
+// staff looks for those who hold the consultation. It can be held without
+// their records, so that a missing one is noted, and refused in strict mode.
+func (c *checker) staff(paths ...string) error {
+	for _, path := range paths {
+		for n := range c.doc.All(path) {
+			ref, ok := c.s.local(n)
+			if !ok || !slices.Contains(staffed, ref.Type) {
+				continue
+			}
+			cur, err := record.Find(c.r, ref.Type, ref.ID)
+			if err != nil {
+				return err
+			}
+			if cur != nil {
+				continue
+			}
+			e := fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This %s is not known to the exchange.", ref.Type)
+			if c.s.Mode == mycore.Strict {
+				return e
+			}
+			e.Severity = fhir.SeverityWarning
+			c.out.warnings = append(c.out.warnings, e)
+		}
+	}
+	return nil
+}
 
 // places checks the slots that an Appointment wants.
 func (c *checker) places() error {

@@ -254,3 +254,30 @@ func TestTransactionWithTheGuidesOddReferences(t *testing.T) {
 	}
 	w.refused(fhir.CodeBusinessRule, func() error { _, err := w.exchange.Transaction(w.ctx, hospitalSystem, broken); return err })
 }
+
+// Those who hold a consultation may be unknown to the exchange, which is said;
+// a strict exchange wants to know them.
+func TestUnknownPractitionerIsNoted(t *testing.T) {
+	w := newWorld(t)
+	with := func(reference string) string {
+		return strings.Replace(w.appointment(wish{}), `"participant":[`,
+			`"participant":[{"actor":{"reference":"`+reference+`","type":"Practitioner","display":"Dr. Farid"},"status":"accepted"},`, 1)
+	}
+	w.put(hospitalSystem, `{"resourceType":"Practitioner","id":"farid","meta":{"profile":["`+mycore.Profile("Practitioner")+`"]},"active":true,"name":[{"text":"Farid"}],"gender":"male","birthDate":"1980-01-01","identifier":[{"system":"http://fhir.hie.moh.gov.my/sid/professional-no","value":"1"}]}`)
+	noted := func(out exchange.Outcome) bool {
+		for _, is := range out.Issues {
+			if strings.Contains(is.Diagnostics, "This Practitioner is not known") && is.Severity == fhir.SeverityWarning {
+				return true
+			}
+		}
+		return false
+	}
+	for reference, want := range map[string]bool{"Practitioner/farid": false, "Practitioner/nobody": true} {
+		out, err := w.try(hospitalSystem, with(reference))
+		if err != nil || noted(out) != want {
+			t.Errorf("%s: noted %v, want %v; %v, %v", reference, noted(out), want, out.Issues, err)
+		}
+	}
+	w.exchange.Mode = mycore.Strict
+	w.refused(fhir.CodeBusinessRule, func() error { _, err := w.try(hospitalSystem, with("Practitioner/nobody")); return err })
+}
