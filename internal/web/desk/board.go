@@ -104,13 +104,14 @@ type seen struct {
 	version int64
 }
 
-func (p person) Look() any          { return states[p.State] }
-func (p person) live() bool         { return p.State == waiting || p.State == ready || p.State == inCall }
-func (p person) Arriving() bool     { return p.State == arriving }
-func (p person) Waiting() bool      { return p.State == waiting }
-func (p person) Attended() bool     { return p.State == inCall || p.State == done }
-func (p person) InSession() bool    { return p.State == ready || p.State == inCall }
-func (p person) inLane(l lane) bool { return states[p.State].Lane == l }
+// Look is how the state shows: text and class of the chip.
+func (p person) Look() any { return states[p.State] }
+
+// What pages ask of a state.
+func (p person) Arriving() bool  { return p.State == arriving }
+func (p person) Waiting() bool   { return p.State == waiting }
+func (p person) InSession() bool { return p.State == ready || p.State == inCall }
+func (p person) Attended() bool  { return p.State == inCall || p.State == done }
 
 // Minutes is how long the patient has been waiting.
 func (p person) Minutes(now time.Time) int {
@@ -138,27 +139,17 @@ func (e entry) Path() string { return Root + "visits/" + url.PathEscape(e.ID) }
 // Lane is where the entry stands.
 func (e entry) Lane() lane {
 	for _, l := range []lane{laneSession, laneWaiting, laneArriving} {
-		if slices.ContainsFunc(e.People, func(p person) bool { return p.inLane(l) }) {
+		if slices.ContainsFunc(e.People, func(p person) bool { return states[p.State].Lane == l }) {
 			return l
 		}
 	}
 	return laneDone
 }
 
-// Count counts the people in a state.
-func (e entry) Count(s string) (n int) {
-	for _, p := range e.People {
-		if p.State == state(s) {
-			n++
-		}
-	}
-	return n
-}
-
 // Here counts those who have checked in and are not done.
 func (e entry) Here() (n int) {
 	for _, p := range e.People {
-		if p.live() {
+		if p.Waiting() || p.InSession() {
 			n++
 		}
 	}
@@ -168,7 +159,7 @@ func (e entry) Here() (n int) {
 // Longest is the longest wait in minutes among those who wait.
 func (e entry) Longest(now time.Time) (longest int) {
 	for _, p := range e.People {
-		if p.State == waiting {
+		if p.Waiting() {
 			longest = max(longest, p.Minutes(now))
 		}
 	}
@@ -192,7 +183,7 @@ func (e entry) Startable() bool { return e.Lane() == laneWaiting }
 // Open tells whether the room is open.
 func (e entry) Open() bool { return e.Lane() == laneSession }
 
-// Token is that of the session, "" before there is one.
+// session gives the token, "" before there is one.
 func (e entry) session() string {
 	for _, p := range e.People {
 		if p.token != "" {
