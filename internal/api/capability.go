@@ -30,7 +30,7 @@ func (f *FHIR) statement() (body []byte, tag string) {
 		f.capability.base = base
 		f.capability.body = fhir.Marshal(f.describeAll())
 		sum := sha256.Sum256(f.capability.body)
-		f.capability.tag = `"` + hex.EncodeToString(sum[:8]) + `"`
+		f.capability.tag = `W/"` + hex.EncodeToString(sum[:8]) + `"` // the same in every format
 	}
 	return f.capability.body, f.capability.tag
 }
@@ -123,7 +123,7 @@ func (f *FHIR) describeAll() capabilityStatement {
 		ResourceType: "CapabilityStatement", Status: "active", Date: fhir.FormatDateTime(f.started),
 		Publisher: "Jumpa", Kind: "instance", Software: software{"Jumpa", f.version},
 		Implementation: implementation{"Health information exchange for virtual consultations", f.baseURL()},
-		FHIRVersion:    "4.0.1", Format: []string{mediaFHIR, "json"},
+		FHIRVersion:    "4.0.1", Format: []string{mediaFHIR, "json", mediaXML, "xml"},
 		Rest: []capabilityOfRest{rest},
 	}
 }

@@ -7,8 +7,8 @@
 // made from the tables that the handlers themselves use. Stored documents go
 // out with the bytes in which they are kept.
 //
-// The package decides nothing about records or consultations, and it speaks
-// JSON only.
+// The handlers write JSON; who asks for XML gets it made of that. The package
+// decides nothing about records or consultations.
 package api
 
 import (
@@ -141,34 +141,44 @@ var systemMethods = []fhirMethod{
 }
 
 func (f *FHIR) route(rt fhirRoute) http.Handler {
-	return handlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		if len(rt.methods) == 0 {
-			return fhir.Errorf(fhir.CodeNotFound, "", "Nothing of the FHIR interface stands at this address.")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a, err := newAnswer(w, r)
+		if e := f.answer(a, r, rt, err); e != nil {
+			fail(a, r, e)
 		}
-		m, err := rt.method(w, r)
-		if err != nil {
-			return err
-		}
-		if typ := r.PathValue("type"); typ != "" && !search.TypeNamed(typ) {
-			return fhir.Errorf(fhir.CodeNotSupported, "", "The address names no resource type of FHIR R4.").WithStatus(http.StatusNotFound)
-		}
-		if id := r.PathValue("id"); id != "" && !fhir.ValidID(id) {
-			return fhir.Errorf(fhir.CodeInvalid, "", "The id in the address must be 1 to 64 letters, digits, '-' or '.'.")
-		}
-		if m.interaction != "capabilities" && auth.FromContext(r.Context()).Kind == "" {
-			return fhir.Errorf(fhir.CodeLogin, "", "This needs an access token.")
-		}
-		if typ := r.PathValue("type"); typ != "" && m.action == auth.Read && !search.Stored(typ) && !derived[m.interaction] {
-			return fhir.Errorf(fhir.CodeNotSupported, "", "There are no versions of what the exchange itself records.").WithStatus(http.StatusNotFound)
-		}
-		if err := negotiate(w, r); err != nil {
-			return err
-		}
-		if m.interaction != "capabilities" {
-			w.Header().Set("Cache-Control", "no-store") // records of patients
-		}
-		return m.serve(f, w, r)
+		a.finish(r)
 	})
+}
+
+// answer does what the request asks for. format is why there is no format for
+// the answer; other errors go before it.
+func (f *FHIR) answer(w http.ResponseWriter, r *http.Request, rt fhirRoute, format error) error {
+	if len(rt.methods) == 0 {
+		return fhir.Errorf(fhir.CodeNotFound, "", "Nothing of the FHIR interface stands at this address.")
+	}
+	m, err := rt.method(w, r)
+	if err != nil {
+		return err
+	}
+	if typ := r.PathValue("type"); typ != "" && !search.TypeNamed(typ) {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "The address names no resource type of FHIR R4.").WithStatus(http.StatusNotFound)
+	}
+	if id := r.PathValue("id"); id != "" && !fhir.ValidID(id) {
+		return fhir.Errorf(fhir.CodeInvalid, "", "The id in the address must be 1 to 64 letters, digits, '-' or '.'.")
+	}
+	if m.interaction != "capabilities" && auth.FromContext(r.Context()).Kind == "" {
+		return fhir.Errorf(fhir.CodeLogin, "", "This needs an access token.")
+	}
+	if typ := r.PathValue("type"); typ != "" && m.action == auth.Read && !search.Stored(typ) && !derived[m.interaction] {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "There are no versions of what the exchange itself records.").WithStatus(http.StatusNotFound)
+	}
+	if format != nil {
+		return format
+	}
+	if m.interaction != "capabilities" {
+		w.Header().Set("Cache-Control", "no-store") // records of patients
+	}
+	return m.serve(f, w, r)
 }
 
 // method picks what to do; HEAD is GET whose body net/http leaves out.

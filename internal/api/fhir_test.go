@@ -132,7 +132,7 @@ func TestFHIR(t *testing.T) {
 		{name: "head", method: "HEAD", url: "/Patient/p1", status: 200, headers: header{"ETag": `W/"1"`}},
 		{name: "read what the caller has", method: "GET", url: "/Patient/p1", header: header{"If-None-Match": `W/"1"`}, status: 304, excludes: "Siti"},
 		{name: "read as json", method: "GET", url: "/Patient/p1", header: header{"Accept": mediaJSON}, status: 200, headers: header{"Content-Type": mediaJSON + "*"}},
-		{name: "read as xml", method: "GET", url: "/Patient/p1", header: header{"Accept": "application/fhir+xml"}, status: 406, excludes: "Siti"},
+		{name: "read as turtle", method: "GET", url: "/Patient/p1", header: header{"Accept": "text/turtle"}, status: 406, excludes: "Siti"},
 		{name: "read nothing", method: "GET", url: "/Patient/p9", status: 404, contains: `"not-found"`},
 		{name: "another organisation sees nothing", method: "GET", url: "/Patient/p1", as: &clinic, status: 404, excludes: "Siti"},
 		{name: "another organisation sees the directory", method: "GET", url: "/Organization/11-05060009", as: &clinic, status: 200},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"compress/gzip"
 	"errors"
 	"io"
 	"mime"
@@ -11,13 +12,15 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/fhirxml"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 const (
 	mediaFHIR = "application/fhir+json"
 	mediaJSON = "application/json"
-	maxBody   = 4 << 20 // bytes of a request
+	mediaXML  = "application/fhir+xml"
+	maxBody   = 4 << 20 // bytes of a request, also once it is unpacked
 )
 
 // formats gives the media type of an answer for what _format and Accept may
@@ -25,28 +28,37 @@ const (
 var formats = map[string]string{
 	"json": mediaFHIR, mediaFHIR: mediaFHIR, "application/json+fhir": mediaFHIR, "application/fhir json": mediaFHIR,
 	mediaJSON: mediaJSON, "text/json": mediaJSON,
+	"xml": mediaXML, mediaXML: mediaXML, "application/xml+fhir": mediaXML, "application/fhir xml": mediaXML,
+	"application/xml": "application/xml", "text/xml": "text/xml",
 	"*/*": mediaFHIR, "application/*": mediaFHIR, "text/*": mediaJSON,
 }
 
-// negotiate sets the Content-Type of the answer, or refuses with 406. Parameters
+func isXML(media string) bool { return strings.HasSuffix(media, "xml") }
+
+// format is how an answer is written.
+type format struct {
+	media  string
+	pretty bool
+}
+
+// negotiate picks the format of the answer, or refuses with 406. Parameters
 // that cannot be read are refused for all: none is left out in silence.
-func negotiate(w http.ResponseWriter, r *http.Request) error {
+func negotiate(r *http.Request) (format, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return fhir.Errorf(fhir.CodeInvalid, "", "The parameters in the address cannot be read; a percent sign is written %%25 and a semicolon %%3B.")
+		return format{}, fhir.Errorf(fhir.CodeInvalid, "", "The parameters in the address cannot be read; a percent sign is written %%25 and a semicolon %%3B.")
 	}
-	media := mediaFHIR
-	if format := query.Get("_format"); format != "" {
-		media = acceptable(format)
+	f := format{media: mediaFHIR, pretty: query.Get("_pretty") == "true"}
+	if name := query.Get("_format"); name != "" {
+		f.media = acceptable(name)
 	} else if accept := r.Header.Values("Accept"); len(accept) > 0 {
-		media = preferred(strings.Join(accept, ","))
+		f.media = preferred(strings.Join(accept, ","))
 	}
-	if media == "" {
-		return fhir.Errorf(fhir.CodeNotSupported, "", "The exchange speaks FHIR 4.0.1 in JSON only; ask for %s.", mediaFHIR).
+	if f.media == "" {
+		return f, fhir.Errorf(fhir.CodeNotSupported, "", "The exchange speaks FHIR 4.0.1 in JSON and XML only; ask for %s or %s.", mediaFHIR, mediaXML).
 			WithStatus(http.StatusNotAcceptable)
 	}
-	w.Header().Set("Content-Type", media+";charset=utf-8")
-	return nil
+	return f, nil
 }
 
 func acceptable(format string) string {
@@ -61,9 +73,11 @@ func acceptable(format string) string {
 }
 
 // preferred picks the acceptable media type of the highest quality; the first
-// of equals.
+// of equals. A wildcard does not bring back what is named with quality 0.
 func preferred(accept string) string {
 	best, quality := "", 0.0
+	refused := make(map[string]bool)
+	var wild []func()
 	for part := range strings.SplitSeq(accept, ",") {
 		q := 1.0
 		if _, params, err := mime.ParseMediaType(part); err == nil && params["q"] != "" {
@@ -71,46 +85,91 @@ func preferred(accept string) string {
 				continue
 			}
 		}
-		if media := acceptable(part); media != "" && q > quality {
+		media, wildcard := acceptable(part), strings.Contains(part, "*")
+		switch {
+		case media == "":
+		case q <= 0 && !wildcard:
+			refused[media] = true
+		case wildcard && media == mediaFHIR:
+			wild = append(wild, func() {
+				for _, m := range []string{mediaFHIR, mediaXML} {
+					if !refused[m] && q > quality {
+						best, quality = m, q
+					}
+				}
+			})
+		case q > quality:
 			best, quality = media, q
 		}
+	}
+	for _, last := range wild {
+		last()
 	}
 	return best
 }
 
 // readDocument reads the resource in the body.
 func readDocument(w http.ResponseWriter, r *http.Request) (*fhir.Document, error) {
-	if err := checkContentType(r); err != nil {
+	media, err := contentType(r)
+	if err != nil {
 		return nil, err
 	}
 	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return nil, err
 	}
+	if isXML(media) {
+		return fhirxml.Decode(body, fhir.DefaultLimits)
+	}
 	return fhir.Parse(body)
 }
 
-func checkContentType(r *http.Request) error {
-	name, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if r.Header.Get("Content-Type") == "" {
-		name, err = mediaFHIR, nil
+// contentType gives the media type of a body that holds a resource.
+func contentType(r *http.Request) (string, error) {
+	name, err := mediaOf(r, mediaFHIR)
+	if media := formats[name]; err == nil && media != "" && strings.Contains(name, "/") && !strings.ContainsAny(name, "* ") {
+		return media, nil
 	}
-	charset := strings.ToLower(params["charset"])
-	encoding := r.Header.Get("Content-Encoding")
-	version := params["fhirversion"]
-	if err != nil || !strings.HasSuffix(name, "json") || formats[name] == "" || charset != "" && charset != "utf-8" ||
-		version != "" && version != "4.0" || encoding != "" && encoding != "identity" {
-		return fhir.Errorf(fhir.CodeNotSupported, "", "Send FHIR 4.0.1 as plain UTF-8 JSON with Content-Type: %s.", mediaFHIR).
-			WithStatus(http.StatusUnsupportedMediaType)
-	}
-	return nil
+	return "", fhir.Errorf(fhir.CodeNotSupported, "", "Send FHIR 4.0.1 in UTF-8 with Content-Type: %s or %s.", mediaFHIR, mediaXML).
+		WithStatus(http.StatusUnsupportedMediaType)
 }
 
+// mediaOf reads the Content-Type, absent when there is none. Another charset
+// than UTF-8 and another version of FHIR than 4.0 are errors.
+func mediaOf(r *http.Request, absent string) (string, error) {
+	header := r.Header.Get("Content-Type")
+	if header == "" {
+		return absent, nil
+	}
+	name, params, err := mime.ParseMediaType(header)
+	charset, told := params["charset"]
+	if err != nil || told && !strings.EqualFold(charset, "utf-8") || params["fhirversion"] != "" && params["fhirversion"] != "4.0" {
+		return "", errMedia
+	}
+	return name, nil
+}
+
+var errMedia = fhir.Errorf(fhir.CodeNotSupported, "", "Send UTF-8.").WithStatus(http.StatusUnsupportedMediaType)
+
+// readBody reads a body of at most limit bytes, also once it is unpacked.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var from io.Reader = http.MaxBytesReader(w, r.Body, limit)
+	switch strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"), ",")) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		unpacked, err := gzip.NewReader(from)
+		if err != nil {
+			return nil, fhir.Errorf(fhir.CodeInvalid, "", "The body is not what its Content-Encoding says, gzip.")
+		}
+		from = io.LimitReader(unpacked, limit+1)
+	default:
+		return nil, fhir.Errorf(fhir.CodeNotSupported, "", "The Content-Encoding of a body is gzip or none. Send it with Content-Type: %s as it is.", mediaFHIR).
+			WithStatus(http.StatusUnsupportedMediaType)
+	}
+	body, err := io.ReadAll(from)
 	var tooLong *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLong):
+	case errors.As(err, &tooLong) || int64(len(body)) > limit:
 		return nil, fhir.Errorf(fhir.CodeTooLong, "", "The body is larger than %d bytes.", limit)
 	case err != nil:
 		return nil, fhir.Errorf(fhir.CodeInvalid, "", "The body did not arrive whole.")

@@ -232,8 +232,13 @@ func (o *Observer) done(r *http.Request, s *span, rec *watched, took time.Durati
 
 // started tells whether an answer is on its way.
 func started(w http.ResponseWriter) bool {
-	rec, ok := w.(*watched)
-	return ok && rec.status != 0
+	switch to := w.(type) {
+	case *watched:
+		return to.status != 0
+	case *answer:
+		return to.begun()
+	}
+	return false
 }
 
 // stream tells whether the answer lasts as long as the client likes, which

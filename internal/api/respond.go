@@ -59,6 +59,10 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	if started(w) {
 		return // it is too late to say so
 	}
+	a, ours := w.(*answer)
+	if ours {
+		a.forget()
+	}
 	h := w.Header()
 	for _, name := range []string{"ETag", "Last-Modified", "Location", "Content-Length"} {
 		h.Del(name) // of an answer that does not come
@@ -78,7 +82,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Retry-After", "10")
 	}
 	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
+	if ours || r.Method != http.MethodHead { // an answer knows how long its body would be
 		_, _ = w.Write(fhir.Outcome(err, Trace(r.Context()))) // the client may have gone
 	}
 }

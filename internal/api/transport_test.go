@@ -83,8 +83,8 @@ func TestContentTypes(t *testing.T) {
 		{"application/fhir+json; charset=", "", false},
 		{"application/fhir+json; fhirVersion=5.0", "", false},
 		{"application/fhir+json; fhirVersion", "", false},
-		{"application/fhir+xml", "", false},
-		{"application/xml", "", false},
+		{"application/fhir+xml; charset=iso-8859-1", "", false},
+		{"xml", "", false},
 		{"application/json-patch+json", "", false},
 		{"application/vnd.api+json", "", false},
 		{"application/octet-stream", "", false},
@@ -92,7 +92,6 @@ func TestContentTypes(t *testing.T) {
 		{"*/*", "", false},
 		{"application/*", "", false},
 		{"multipart/form-data; boundary=x", "", false},
-		{mediaFHIR, "gzip", false},
 		{mediaFHIR, "br", false},
 	} {
 		t.Run(c.contentType+c.encoding, func(t *testing.T) {
@@ -126,14 +125,15 @@ func TestFormats(t *testing.T) {
 		{"?_format=application/json", "", mediaJSON},
 		{"?_format=JSON", "", mediaFHIR},
 		{"", "application/json", mediaJSON},
-		{"", "application/fhir+xml;q=0.9, application/fhir+json;q=0.1", mediaFHIR},
-		{"?_format=xml", "", ""},
-		{"?_format=xml", mediaFHIR, ""},
+		{"", "application/fhir+xml;q=0.1, application/fhir+json;q=0.9", mediaFHIR},
+		{"", "application/fhir+xml;q=0.9, application/fhir+json;q=0.1", mediaXML},
+		{"?_format=xml", "", mediaXML},
+		{"?_format=xml", mediaFHIR, mediaXML},
 		{"?_format=ttl", "", ""},
 		{"?_format=html", "", ""},
 		{"?_format=application/fhir%2Bjson%3BfhirVersion%3D4.0", "", mediaFHIR},
 		{"?_format=application/fhir%2Bjson%3BfhirVersion%3D3.0", "", ""},
-		{"", "application/fhir+xml", ""},
+		{"", "application/fhir+xml", mediaXML},
 		{"", "text/html", ""},
 		{"", "application/fhir+json; fhirVersion=5.0", ""},
 	} {
@@ -146,7 +146,7 @@ func TestFormats(t *testing.T) {
 				header := map[string]string{"Accept": c.accept, "Content-Type": mediaFHIR}
 				if c.want == "" {
 					d.unchangedBy(func() {
-						wantOutcome(t, d.do(method, pulsePath+c.query, d.token, body, header), http.StatusNotAcceptable, "4.0.1 in JSON")
+						wantOutcome(t, d.do(method, pulsePath+c.query, d.token, body, header), http.StatusNotAcceptable, "4.0.1 in JSON and XML")
 					})
 					return
 				}
@@ -162,7 +162,11 @@ func TestFormats(t *testing.T) {
 			r.header.Get("Content-Type") != mediaJSON+";charset=utf-8" || strings.Contains(r.body, "ignored") {
 			t.Errorf("%s: %+v", path, r)
 		}
-		wantOutcome(t, d.do("GET", path+"?_format=xml", d.token, "", nil), http.StatusNotAcceptable, "JSON")
+		wantOutcome(t, d.do("GET", path+"?_format=ttl", d.token, "", nil), http.StatusNotAcceptable, "JSON")
+		if r := d.do("GET", path+"?_format=xml", d.token, "", nil); r.status != http.StatusOK || !strings.Contains(r.body, ` xmlns="http://hl7.org/fhir"`) ||
+			r.header.Get("Content-Type") != mediaXML+";charset=utf-8" {
+			t.Errorf("%s: %+v", path, r)
+		}
 	}
 }
 
@@ -355,13 +359,13 @@ func TestRefusalsAreOutcomes(t *testing.T) {
 		{"no such type", "GET", Root + "/Colour/1", d.token, "", nil, 404, fhir.CodeNotSupported},
 		{"no such address", "GET", Root + "/a/b/c/d/e", d.token, "", nil, 404, fhir.CodeNotFound},
 		{"patch", "PATCH", pulsePath, d.token, "[]", nil, 405, fhir.CodeNotSupported},
-		{"xml", "GET", pulsePath, d.token, "", header{"Accept": "application/fhir+xml"}, 406, fhir.CodeNotSupported},
+		{"turtle", "GET", pulsePath, d.token, "", header{"Accept": "text/turtle"}, 406, fhir.CodeNotSupported},
 		{"in use", "DELETE", Root + "/Patient/p1", d.token, "", nil, 409, fhir.CodeConflict},
 		{"deleted", "GET", Root + "/Observation/gone", d.token, "", nil, 410, fhir.CodeDeleted},
 		{"deleted version", "GET", Root + "/Observation/gone/_history/2", d.token, "", nil, 410, fhir.CodeDeleted},
 		{"an old version", "PUT", pulsePath, d.token, pulse("o1", 2), header{"If-Match": `W/"7"`}, 412, fhir.CodeConflict},
 		{"too large", "PUT", pulsePath, d.token, sized(maxBody + 1), nil, 413, fhir.CodeTooLong},
-		{"xml body", "PUT", pulsePath, d.token, "<Observation/>", header{"Content-Type": "application/fhir+xml"}, 415, fhir.CodeNotSupported},
+		{"plain text", "PUT", pulsePath, d.token, "Observation", header{"Content-Type": "text/plain"}, 415, fhir.CodeNotSupported},
 		{"members missing", "PUT", Root + "/Encounter/e1", d.token, encounter, nil, 422, fhir.CodeRequired},
 	} {
 		if c.status == http.StatusConflict { // somebody whom a record names
@@ -410,7 +414,7 @@ func TestHead(t *testing.T) {
 	d := newDoor(t)
 	for _, path := range []string{
 		"/metadata", "/Observation/o1", "/Observation/o1/_history/1", "/Observation/o1/_history", "/Observation?_id=o1",
-		"/Observation/none", "/Observation/o_1", "/Colour/1", "", "/Observation/o1?_format=xml",
+		"/Observation/none", "/Observation/o_1", "/Colour/1", "", "/Observation/o1?_format=xml", "/Observation/o1?_format=ttl", "/Observation/o_1?_format=xml",
 	} {
 		get, head := d.do("GET", Root+path, d.token, "", nil), d.do("HEAD", Root+path, d.token, "", nil)
 		if head.status != get.status || head.body != "" || get.body == "" {

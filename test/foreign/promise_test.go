@@ -252,7 +252,7 @@ func TestDocumentedErrors(t *testing.T) {
 		{status: 403, phrase: "may only be booked by its own facility", send: foreign(write(wish, fhir.Set("slot", json.RawMessage(`[{"reference":"Slot/`+full+`"}]`))))},
 		{status: 404, phrase: "There is no Encounter with id", send: foreign(request{method: "GET", path: "/baseR4/Encounter/" + waiting.ID()})},
 		{status: 404, phrase: "There is no session with this token", send: foreign(request{method: "GET", path: "/jitsi/v1/sessions/" + ended.Token})},
-		{status: 406, phrase: "in JSON only", send: request{method: "GET", path: "/baseR4/Encounter/" + waiting.ID(), header: [2]string{"Accept", "application/fhir+xml"}}},
+		{status: 406, phrase: "in JSON and XML only", send: request{method: "GET", path: "/baseR4/Encounter/" + waiting.ID(), header: [2]string{"Accept", "text/turtle"}}},
 		{status: 409, phrase: "The slot is full", send: write(wish, fhir.Set("slot", json.RawMessage(`[{"reference":"Slot/`+full+`"}]`)))},
 		{status: 409, phrase: "was used for another message", send: message("second")},
 		{status: 409, phrase: "cancelled by its status, not deleted", send: request{method: "DELETE", path: "/baseR4/Appointment/" + booked.ID()}},
