@@ -71,7 +71,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	a := &App{cfg: cfg, log: log, clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.openTopics, a.serve, a.openDesk, a.keepTime,
+		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDefinitions, a.openDemo, a.openTopics, a.serve, a.openDesk, a.keepTime,
 	} {
 		if err := step(ctx); err != nil {
 			a.Stop()
