@@ -152,7 +152,7 @@ func place(path string) (at []int) {
 	return at
 }
 
-// isVirtual is IsVirtual as FHIRPath.
+// isVirtual is where IsVirtual finds the class, as FHIRPath.
 var isVirtual = map[string]string{
 	"Appointment": "serviceCategory.coding", "Schedule": "serviceCategory.coding", "Slot": "serviceCategory.coding", "Encounter": "class",
 }
@@ -173,17 +173,19 @@ func constraints(typ string) (list []object) {
 			claim = fmt.Sprintf("%s.all($this in (%s))", r.path, quoted(r.codes))
 			human = "In a virtual consultation " + typ + "." + r.path + " is one of " + strings.Join(r.codes, ", ") + "."
 		case r.oneOf != nil:
-			claim = fmt.Sprintf("%s.exists() implies (%s.coding | %s).where(code in (%s)).exists()", r.path, r.path, r.path, quoted(r.oneOf))
+			coding := r.path + ".coding"
 			if r.path == "class" {
-				claim = fmt.Sprintf("class.exists() implies class.code in (%s)", quoted(r.oneOf))
+				coding = "class" // is a Coding itself
 			}
+			claim = fmt.Sprintf("%s.exists() implies %s.where(code in (%s)).exists()", r.path, coding, quoted(r.oneOf))
 			human = cmp.Or(r.mend, "In a virtual consultation "+typ+"."+r.path+" has one of the codes "+strings.Join(r.oneOf, ", ")+".")
 		case r.min == 0:
 			continue
 		}
 		list = append(list, object{
 			"key": fmt.Sprintf("vc-%d", len(list)+1), "severity": "error", "human": human,
-			"expression": fmt.Sprintf("%s.where(code = '%s').exists() implies (%s)", where, ClassVirtual, claim),
+			"expression": fmt.Sprintf("(%s.where(code = '%s') | serviceType.coding.where(code in (%s))).exists() implies (%s)",
+				where, ClassVirtual, quoted(vcTypes), claim),
 		})
 	}
 	return list
