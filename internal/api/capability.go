@@ -45,6 +45,7 @@ type capabilityStatement struct {
 	Implementation implementation     `json:"implementation"`
 	FHIRVersion    string             `json:"fhirVersion"`
 	Format         []string           `json:"format"`
+	PatchFormat    []string           `json:"patchFormat"`
 	Rest           []capabilityOfRest `json:"rest"`
 }
 
@@ -124,7 +125,8 @@ func (f *FHIR) describeAll() capabilityStatement {
 		Publisher: "Jumpa", Kind: "instance", Software: software{"Jumpa", f.version},
 		Implementation: implementation{"Health information exchange for virtual consultations", f.baseURL()},
 		FHIRVersion:    "4.0.1", Format: []string{mediaFHIR, "json", mediaXML, "xml"},
-		Rest: []capabilityOfRest{rest},
+		PatchFormat: []string{mediaJSONPatch, mediaFHIR, mediaXML},
+		Rest:        []capabilityOfRest{rest},
 	}
 }
 

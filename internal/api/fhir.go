@@ -37,6 +37,7 @@ type Exchange interface {
 	VRead(ctx context.Context, p auth.Principal, typ, id string, version int64) (store.Resource, error)
 	Put(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
 	Create(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
+	Patch(ctx context.Context, p auth.Principal, w exchange.Patch) (exchange.Outcome, error)
 	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (exchange.Outcome, error)
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
@@ -127,6 +128,7 @@ var routes = []fhirRoute{
 	{"/{type}/{id}", []fhirMethod{
 		{"GET", "read", auth.Read, (*FHIR).read},
 		{"PUT", "update", auth.Update, (*FHIR).update},
+		{"PATCH", "patch", auth.Update, (*FHIR).patch},
 		{"DELETE", "delete", auth.Delete, (*FHIR).delete},
 	}},
 	{"/{type}/{id}/_history", []fhirMethod{{"GET", "history-instance", auth.Read, (*FHIR).history}}},

@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	mediaFHIR = "application/fhir+json"
-	mediaJSON = "application/json"
-	mediaXML  = "application/fhir+xml"
-	maxBody   = 4 << 20 // bytes of a request, also once it is unpacked
+	mediaFHIR      = "application/fhir+json"
+	mediaJSON      = "application/json"
+	mediaXML       = "application/fhir+xml"
+	mediaJSONPatch = "application/json-patch+json"
+	maxBody        = 4 << 20 // bytes of a request, also once it is unpacked
 )
 
 // formats gives the media type of an answer for what _format and Accept may

@@ -90,7 +90,13 @@ func TestRefused(t *testing.T) {
 		{name: "unknown address", method: "GET", url: "/Patient/1/2/3", status: 404, contains: `"not-found"`},
 		{name: "bad id", method: "GET", url: "/Patient/a_b", status: 400, contains: "64 letters"},
 		{name: "bad version", method: "GET", url: "/Patient/1/_history/x", status: 404, contains: `"not-found"`},
-		{name: "patch", method: "PATCH", url: "/Patient/1", status: 405, contains: "PATCH", allow: "GET, HEAD, PUT, DELETE"},
+		{name: "patch of no kind", method: "PATCH", url: "/Patient/1", body: "[]", status: 415, contains: "application/json-patch+json"},
+		{name: "patch of another kind", method: "PATCH", url: "/Patient/1", body: "<diff/>", header: map[string]string{"Content-Type": "application/xml-patch+xml"}, status: 415, contains: "FHIRPath Patch"},
+		{name: "patch in latin-1", method: "PATCH", url: "/Patient/1", body: "[]", header: map[string]string{"Content-Type": "application/json-patch+json; charset=latin1"}, status: 415},
+		{name: "patch of a version", method: "PATCH", url: "/Patient/1/_history/1", status: 405, contains: "PATCH", allow: "GET, HEAD"},
+		{name: "a bad patch", method: "PATCH", url: "/Patient/1", body: "{}", header: map[string]string{"Content-Type": "application/json-patch+json"}, status: 400, contains: "JSON Patch"},
+		{name: "a resource for a patch", method: "PATCH", url: "/Patient/1", body: `{"resourceType":"Patient"}`, header: map[string]string{"Content-Type": mediaFHIR}, status: 400, contains: "Parameters"},
+		{name: "too long a patch", method: "PATCH", url: "/Patient/1", body: long, header: map[string]string{"Content-Type": "application/json-patch+json"}, status: 413},
 		{name: "delete of a type", method: "DELETE", url: "/Patient", status: 405, allow: "GET, HEAD, POST"},
 		{name: "get of the base", method: "GET", url: "", status: 405, allow: "POST, PUT"},
 		{name: "write of the statement", method: "PUT", url: "/metadata", status: 405, allow: "GET, HEAD"},
@@ -266,7 +272,7 @@ func TestMetadata(t *testing.T) {
 		all := strings.Join(words, " ")
 		switch c.Type {
 		case "Encounter":
-			if all != "search-type create history-type read update delete history-instance vread" {
+			if all != "search-type create history-type read update patch delete history-instance vread" {
 				t.Errorf("Encounter: %s", all)
 			}
 			if !strings.Contains(strings.Join(c.SearchInclude, " "), "Encounter:appointment") || !c.UpdateCreate {

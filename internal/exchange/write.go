@@ -111,7 +111,7 @@ func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write
 	}
 	switch {
 	case w.IfMatch != 0 && (before == nil || before.Version != w.IfMatch):
-		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read; read it again.").WithStatus(412)
+		return Outcome{}, errChanged()
 	case w.IfNoneMatchAny && before.Exists():
 		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record exists already.").WithStatus(412)
 	}
@@ -266,7 +266,7 @@ func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch 
 	case !before.Exists():
 		return Outcome{Resource: before.Resource, Unchanged: true}, nil
 	case ifMatch != 0 && before.Version != ifMatch:
-		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read; read it again.").WithStatus(412)
+		return Outcome{}, errChanged()
 	}
 	if err := s.unused(tx, typ, id); err != nil {
 		return Outcome{}, err
