@@ -100,6 +100,8 @@ type capabilityOfType struct {
 	UpdateCreate      bool          `json:"updateCreate"`
 	ConditionalCreate bool          `json:"conditionalCreate"`
 	ConditionalRead   string        `json:"conditionalRead"`
+	ConditionalUpdate bool          `json:"conditionalUpdate"`
+	ConditionalDelete string        `json:"conditionalDelete"`
 	SearchInclude     []string      `json:"searchInclude,omitempty"`
 	SearchRevInclude  []string      `json:"searchRevInclude,omitempty"`
 	SearchParam       []searchParam `json:"searchParam"`
@@ -150,10 +152,15 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 				continue
 			}
 			seen[m.interaction] = true
-			c.Interaction = append(c.Interaction, interaction{m.interaction})
+			if !strings.HasPrefix(m.interaction, "conditional") {
+				c.Interaction = append(c.Interaction, interaction{m.interaction})
+			}
 		}
 	}
-	c.UpdateCreate, c.ConditionalCreate = seen["update"] && seen["create"], seen["create"]
+	c.UpdateCreate, c.ConditionalCreate, c.ConditionalUpdate = seen["update"] && seen["create"], seen["create"], seen[conditionalUpdate]
+	if c.ConditionalDelete = "not-supported"; seen[conditionalDelete] {
+		c.ConditionalDelete = "single"
+	}
 	if search.Stored(typ) {
 		c.Versioning, c.ReadHistory = "versioned-update", true
 		c.SearchParam = []searchParam{{"_id", "token"}, {"_lastUpdated", "date"}}

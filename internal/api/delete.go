@@ -4,15 +4,27 @@ import (
 	"net/http"
 
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 )
 
-// delete answers DELETE [base]/Type/id. Versions before it stay in the history.
+// delete answers DELETE [base]/Type/id and DELETE [base]/Type?condition.
+// Versions before it stay in the history.
 func (f *FHIR) delete(w http.ResponseWriter, r *http.Request) error {
+	where, err := condition(r)
+	if err != nil {
+		return err
+	}
 	version, err := ifMatch(r)
 	if err != nil {
 		return err
 	}
-	out, err := f.exchange.Delete(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"), version)
+	var out exchange.Outcome
+	ctx, p, typ := r.Context(), auth.FromContext(r.Context()), r.PathValue("type")
+	if where != nil {
+		out, err = f.exchange.DeleteMatch(ctx, p, typ, where, version)
+	} else {
+		out, err = f.exchange.Delete(ctx, p, typ, r.PathValue("id"), version)
+	}
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/cipher"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ type Exchange interface {
 	Create(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
 	Patch(ctx context.Context, p auth.Principal, w exchange.Patch) (exchange.Outcome, error)
 	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (exchange.Outcome, error)
+	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (exchange.Outcome, error)
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
 	History(ctx context.Context, p auth.Principal, q store.HistoryQuery) (store.Page, error)
@@ -54,6 +56,10 @@ type FHIROptions struct {
 	// on every node. When it is empty, a random key is made and links do not
 	// outlive the process.
 	PageKey []byte
+	// Origins are the web origins, such as https://app.example, whose pages
+	// may use the interface from a browser; "*" is all of them. There are none
+	// by default.
+	Origins []string
 }
 
 // FHIR is the FHIR R4 interface: a handler for everything below Root. The
@@ -64,6 +70,7 @@ type FHIR struct {
 	clock    func() time.Time
 	version  string
 	pages    cipher.AEAD
+	origins  []string
 	mux      *http.ServeMux
 
 	capability struct { // the statement, made once for each base
@@ -77,7 +84,7 @@ type FHIR struct {
 
 // NewFHIR gives the handler. The error says that the key is not 32 bytes.
 func NewFHIR(o FHIROptions) (*FHIR, error) {
-	f := &FHIR{exchange: o.Exchange, base: o.Base, clock: o.Clock, version: o.Version, mux: http.NewServeMux(), routes: routes}
+	f := &FHIR{exchange: o.Exchange, base: o.Base, clock: o.Clock, version: o.Version, origins: o.Origins, mux: http.NewServeMux(), routes: routes}
 	if f.clock == nil {
 		f.clock = time.Now
 	}
@@ -122,6 +129,9 @@ var routes = []fhirRoute{
 	{"/{type}", []fhirMethod{
 		{"GET", "search-type", auth.Search, (*FHIR).search},
 		{"POST", "create", auth.Create, (*FHIR).create},
+		{"PUT", conditionalUpdate, auth.Update, (*FHIR).update},
+		{"PATCH", conditionalPatch, auth.Update, (*FHIR).patch},
+		{"DELETE", conditionalDelete, auth.Delete, (*FHIR).delete},
 	}},
 	{"/{type}/_search", []fhirMethod{{"POST", "search-type", auth.Search, (*FHIR).searchForm}}},
 	{"/{type}/_history", []fhirMethod{{"GET", "history-type", auth.Read, (*FHIR).history}}},
@@ -135,6 +145,13 @@ var routes = []fhirRoute{
 	{"/{type}/{id}/_history/{version}", []fhirMethod{{"GET", "vread", auth.Read, (*FHIR).vread}}},
 	{"/", nil},
 }
+
+// The conditional interactions, which the CapabilityStatement has no words for.
+const (
+	conditionalUpdate = "conditional update"
+	conditionalPatch  = "conditional patch"
+	conditionalDelete = "conditional delete"
+)
 
 // systemMethods take Bundles. The guide has source systems PUT them too.
 var systemMethods = []fhirMethod{
@@ -157,6 +174,11 @@ func (f *FHIR) route(rt fhirRoute) http.Handler {
 func (f *FHIR) answer(w http.ResponseWriter, r *http.Request, rt fhirRoute, format error) error {
 	if len(rt.methods) == 0 {
 		return fhir.Errorf(fhir.CodeNotFound, "", "Nothing of the FHIR interface stands at this address.")
+	}
+	f.shareWith(w, r)
+	if r.Method == http.MethodOptions {
+		rt.options(w, r)
+		return nil
 	}
 	m, err := rt.method(w, r)
 	if err != nil {
@@ -192,15 +214,21 @@ func (rt fhirRoute) method(w http.ResponseWriter, r *http.Request) (fhirMethod, 
 	if i := slices.IndexFunc(rt.methods, func(m fhirMethod) bool { return m.name == name }); i >= 0 {
 		return rt.methods[i], nil
 	}
+	allow := rt.allow()
+	w.Header().Set("Allow", allow)
+	return fhirMethod{}, fhir.Errorf(fhir.CodeNotSupported, "", "%s is not possible here; possible are %s.",
+		printableMethod(r.Method), allow).WithStatus(http.StatusMethodNotAllowed)
+}
+
+// allow lists the methods of an address.
+func (rt fhirRoute) allow() string {
 	var allow []string
 	for _, m := range rt.methods {
 		if allow = append(allow, m.name); m.name == http.MethodGet {
 			allow = append(allow, http.MethodHead)
 		}
 	}
-	w.Header().Set("Allow", strings.Join(allow, ", "))
-	return fhirMethod{}, fhir.Errorf(fhir.CodeNotSupported, "", "%s is not possible here; possible are %s.",
-		printableMethod(r.Method), strings.Join(allow, ", ")).WithStatus(http.StatusMethodNotAllowed)
+	return strings.Join(append(allow, http.MethodOptions), ", ")
 }
 
 func printableMethod(m string) string {

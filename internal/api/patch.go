@@ -8,8 +8,13 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 )
 
-// patch answers PATCH [base]/Type/id with a JSON Patch or a FHIRPath Patch.
+// patch answers PATCH [base]/Type/id and PATCH [base]/Type?condition with a
+// JSON Patch or a FHIRPath Patch.
 func (f *FHIR) patch(w http.ResponseWriter, r *http.Request) error {
+	where, err := condition(r)
+	if err != nil {
+		return err
+	}
 	version, err := ifMatch(r)
 	if err != nil {
 		return err
@@ -19,7 +24,7 @@ func (f *FHIR) patch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out, err := f.exchange.Patch(r.Context(), auth.FromContext(r.Context()), exchange.Patch{
-		Type: r.PathValue("type"), ID: r.PathValue("id"), Change: change, IfMatch: version,
+		Type: r.PathValue("type"), ID: r.PathValue("id"), Condition: where, Change: change, IfMatch: version,
 	})
 	if err != nil {
 		return err

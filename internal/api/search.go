@@ -1,6 +1,7 @@
 package api
 
 import (
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -69,8 +70,15 @@ func (f *FHIR) self(r *http.Request, typ string, values url.Values, req search.R
 		return at + "?" + pageParam + "=" + url.QueryEscape(values.Get(pageParam))
 	case r.Method == http.MethodPost:
 		return f.pageLink(typ, req.Applied, req.Query.Offset)
-	case len(req.Applied) > 0:
-		return at + "?" + req.Applied.Encode()
+	}
+	return f.selfOf(req)
+}
+
+// selfOf gives the address of a search, as far as it was applied.
+func (f *FHIR) selfOf(req search.Request) string {
+	at := f.baseURL() + "/" + req.Query.Type
+	if len(req.Applied) > 0 {
+		at += "?" + req.Applied.Encode()
 	}
 	return at
 }
@@ -82,10 +90,15 @@ var (
 )
 
 func (f *FHIR) searchset(w http.ResponseWriter, req search.Request, found exchange.SearchResult, self string) {
+	w.WriteHeader(http.StatusOK)
+	f.writePage(w, req, found, self)
+}
+
+// writePage writes one page of a search.
+func (f *FHIR) writePage(w io.Writer, req search.Request, found exchange.SearchResult, self string) {
 	q := req.Query
 	more := found.More && q.Offset+q.Count <= search.MaxOffset
 	links := f.pageLinks(q.Type, self, req.Applied, q.Offset, q.Count, more)
-	w.WriteHeader(http.StatusOK)
 	b := newBundle(w, "searchset", fhir.FormatInstant(f.clock()), found.Total, links)
 	for _, res := range found.Matches {
 		b.add(entry{fullURL: f.fullURL(res), resource: res.Body, search: modeMatch})

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"path"
@@ -54,6 +55,11 @@ func (f *FHIR) together(w http.ResponseWriter, r *http.Request, doc *fhir.Docume
 }
 
 func (f *FHIR) doneEntry(out exchange.Outcome, whole bool) entry {
+	if out.Found != nil {
+		var page bytes.Buffer
+		f.writePage(&page, out.Request, *out.Found, f.selfOf(out.Request))
+		return entry{resource: page.Bytes(), response: fhir.Marshal(response{Status: "200 OK"})}
+	}
 	res := out.Resource
 	if res.ID == "" || res.Deleted() {
 		return entry{response: fhir.Marshal(response{Status: "204 No Content"})}
@@ -97,7 +103,7 @@ func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Docume
 
 // batchHeaders says which members of an entry's request are headers.
 var batchHeaders = map[string]string{
-	"ifMatch": "If-Match", "ifNoneMatch": "If-None-Match", "ifNoneExist": "If-None-Exist",
+	"ifMatch": "If-Match", "ifModifiedSince": "If-Modified-Since", "ifNoneMatch": "If-None-Match", "ifNoneExist": "If-None-Exist",
 }
 
 func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error) {
@@ -109,17 +115,28 @@ func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error)
 	if target == "" || method == "" {
 		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry needs a request with method and url.")
 	}
-	sub, err := http.NewRequestWithContext(r.Context(), method, Root+"/"+target, bytes.NewReader(n.Get("resource").Raw()))
+	body, media := n.Get("resource").Raw(), mediaFHIR
+	if method == http.MethodPatch && n.First("resource.resourceType").Is("Binary") {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(n.First("resource.data").String()); err != nil {
+			return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".resource", "The data of a Binary is in base64.")
+		}
+		media = n.First("resource.contentType").String()
+	}
+	sub, err := http.NewRequestWithContext(r.Context(), method, Root+"/"+target, bytes.NewReader(body))
 	if err != nil || path.Clean(sub.URL.Path) != strings.TrimSuffix(sub.URL.Path, "/") { // which the mux would redirect
 		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry's request cannot be read.")
 	}
-	sub.Header.Set("Content-Type", mediaFHIR)
+	sub.Header.Set("Content-Type", media)
 	sub.Header["Prefer"] = r.Header["Prefer"]
 	if len(sub.Header["Prefer"]) == 0 {
 		sub.Header.Set("Prefer", "return=minimal")
 	}
 	for member, header := range batchHeaders {
 		if value := n.First("request." + member).String(); value != "" {
+			if at, _, err := fhir.ParseDate(value); err == nil && member == "ifModifiedSince" { // an instant in a Bundle
+				value = at.UTC().Format(http.TimeFormat)
+			}
 			sub.Header.Set(header, value)
 		}
 	}

@@ -9,9 +9,14 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// update answers PUT [base]/Type/id, which also creates.
+// update answers PUT [base]/Type/id, which also creates, and PUT
+// [base]/Type?condition.
 func (f *FHIR) update(w http.ResponseWriter, r *http.Request) error {
 	typ, id := r.PathValue("type"), r.PathValue("id")
+	where, err := condition(r)
+	if err != nil {
+		return err
+	}
 	version, err := ifMatch(r)
 	if err != nil {
 		return err
@@ -23,11 +28,11 @@ func (f *FHIR) update(w http.ResponseWriter, r *http.Request) error {
 	if err := sameType(doc, typ); err != nil {
 		return err
 	}
-	if doc.ID() != id {
+	if id != "" && doc.ID() != id {
 		return fhir.Errorf(fhir.CodeInvalid, typ+".id", "The id in the body must be the one in the address.")
 	}
 	out, err := f.exchange.Put(r.Context(), auth.FromContext(r.Context()), exchange.Write{
-		Type: typ, ID: id, Doc: doc, IfMatch: version, IfNoneMatchAny: r.Header.Get("If-None-Match") == "*",
+		Type: typ, ID: id, Condition: where, Doc: doc, IfMatch: version, IfNoneMatchAny: r.Header.Get("If-None-Match") == "*",
 	})
 	if err != nil {
 		return err

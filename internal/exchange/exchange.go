@@ -10,25 +10,31 @@ import (
 	"net/url"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 // Write is a request to create or update a resource.
 type Write struct {
 	Type           string
-	ID             string // of an update; empty on create
+	ID             string     // of an update; empty on create
+	Condition      url.Values // of an update without ID: what at most one resource meets
 	Doc            *fhir.Document
 	IfMatch        int64      // version that must be current; 0 for any
 	IfNoneMatchAny bool       // refuse when the resource exists
 	IfNoneExist    url.Values // of a create: answer with the match when there is one
+
+	mustBeNew bool // a conditional update that nothing met must not change what is there
 }
 
 // Outcome is what became of a write.
 type Outcome struct {
 	Resource  store.Resource
 	Created   bool
-	Unchanged bool        // the document was identical: no new version
-	Issues    fhir.Issues // warnings
+	Unchanged bool          // the document was identical: no new version
+	Issues    fhir.Issues   // warnings
+	Found     *SearchResult // of a search in a transaction; Request is what it asked for
+	Request   search.Request
 }
 
 // TransactionResult has one outcome for each entry of the Bundle, in its order.

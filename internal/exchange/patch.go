@@ -100,17 +100,3 @@ func unprocessable(err error) error {
 func errChanged() *fhir.Error {
 	return fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read; read it again.").WithStatus(412)
 }
-
-// one gives the only resource that meets a condition, nil when there is none.
-func (s *Service) one(r store.Reader, p auth.Principal, typ string, condition url.Values) (*store.Resource, error) {
-	found, err := s.match(r, p, typ, condition, 2)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(found) == 0:
-		return nil, nil
-	case len(found) > 1:
-		return nil, fhir.Errorf(fhir.CodeMultiple, "", "More than one %s meets the condition.", typ)
-	}
-	return &found[0], nil
-}

@@ -33,7 +33,7 @@ func (s *Service) Put(ctx context.Context, p auth.Principal, w Write) (Outcome, 
 	out, err := s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
 		return s.put(tx, e, p, w, issues, nil)
 	})
-	return out, s.refused(ctx, p, "U", "update", w.Type+"/"+w.ID, err)
+	return out, s.refused(ctx, p, "U", "update", target(w.Type, w.ID), err)
 }
 
 // Create stores a new resource under an id of the exchange, or answers with
@@ -75,14 +75,12 @@ func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Wr
 		return Outcome{}, err
 	}
 	if len(w.IfNoneExist) > 0 {
-		found, err := s.match(tx, p, w.Type, w.IfNoneExist, 2)
-		switch {
-		case err != nil:
+		found, err := s.one(tx, p, w.Type, w.IfNoneExist)
+		if err != nil {
 			return Outcome{}, err
-		case len(found) == 1:
-			return Outcome{Resource: found[0], Unchanged: true}, nil
-		case len(found) > 1:
-			return Outcome{}, fhir.Errorf(fhir.CodeMultiple, "", "More than one %s meets the condition.", w.Type)
+		}
+		if found != nil {
+			return Outcome{Resource: *found, Unchanged: true}, s.audit(tx, p, "R", "read", w.Type+"/"+found.ID)
 		}
 	}
 	if w.ID == "" {
@@ -92,6 +90,10 @@ func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Wr
 }
 
 func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, ids map[string]string) (Outcome, error) {
+	w, err := s.settle(tx, p, w)
+	if err != nil {
+		return Outcome{}, err
+	}
 	before, err := record.Load(tx, w.Type, w.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		before, err = nil, nil
@@ -112,6 +114,8 @@ func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write
 	switch {
 	case w.IfMatch != 0 && (before == nil || before.Version != w.IfMatch):
 		return Outcome{}, errChanged()
+	case w.mustBeNew && before.Exists():
+		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record with this id does not meet the condition.")
 	case w.IfNoneMatchAny && before.Exists():
 		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record exists already.").WithStatus(412)
 	}
