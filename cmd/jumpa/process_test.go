@@ -76,7 +76,6 @@ func (r result) refused(t *testing.T, words ...string) {
 // up is `jumpa up` at work.
 type up struct {
 	*exec.Cmd
-	args   []string
 	data   string
 	cast   app.Credentials
 	stderr *bytes.Buffer
