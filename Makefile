@@ -1,5 +1,5 @@
 # Two targets matter: run starts everything, test proves it.
-.PHONY: run test check bench deps screenshots
+.PHONY: run test check lint bench deps screenshots
 
 export CGO_ENABLED ?= 0
 
@@ -16,6 +16,10 @@ test: deps check
 check:
 	@test -z "$$(gofmt -l .)" || (gofmt -l . && echo "gofmt the files above" && false)
 	go vet ./...
+
+# The linters of .golangci.yml.
+lint:
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...

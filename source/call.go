@@ -114,7 +114,7 @@ func (c *Client) send(ctx context.Context, k call, bearer string) (answer, error
 	if err != nil {
 		return answer{}, unreachable(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return answer{}, unreachable(err)

@@ -10,6 +10,6 @@ type configCommand struct{}
 
 // Run prints every setting with its variable and default, as Markdown.
 func (configCommand) Run() error {
-	fmt.Print(app.Reference())
-	return nil
+	_, err := fmt.Print(app.Reference())
+	return err
 }

@@ -319,8 +319,9 @@ func (d decimal) sqrt() (decimal, bool) {
 // pow raises to a power: exactly for a small whole exponent, else as a float.
 func (d decimal) pow(e decimal) (decimal, bool) {
 	if e = e.trim(); e.scale == 0 && e.b == nil && e.c >= 0 && e.c <= 400 {
-		result, ok := integer(1), true
+		result := integer(1)
 		for range e.c {
+			var ok bool
 			if result, ok = result.mul(d); !ok {
 				return decimal{}, false
 			}

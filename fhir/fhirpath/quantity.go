@@ -148,10 +148,8 @@ func (p *unitParser) component(depth int) (unit, bool) {
 	end := 0
 	for bracket := false; end < len(p.rest); end++ {
 		c := p.rest[end]
-		if c == '[' {
-			bracket = true
-		} else if c == ']' {
-			bracket = false
+		if c == '[' || c == ']' {
+			bracket = c == '['
 		} else if !bracket && strings.IndexByte("./(){}", c) >= 0 {
 			break
 		}

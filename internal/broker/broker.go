@@ -100,7 +100,7 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 		return err
 	}
 	if err = b.open(ctx); err != nil {
-		b.lock.Close()
+		_ = b.lock.Close()
 		return err
 	}
 	b.guard(b.cluster)
@@ -166,7 +166,7 @@ func (b *Broker) load(address string) error {
 		kfake.WithLogger(logger{b.Log}),
 	)
 	if err != nil {
-		g.Close()
+		_ = g.Close()
 		return fmt.Errorf("broker: the log in %s cannot be read: %w", b.Dir, err)
 	}
 	b.cluster, b.gate = cluster, g
@@ -198,7 +198,7 @@ func (b *Broker) Stop() {
 		return
 	}
 	b.close()
-	b.lock.Close()
+	_ = b.lock.Close()
 }
 
 // Addr gives the host:port that clients are told, "" when the broker does not

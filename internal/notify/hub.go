@@ -56,7 +56,11 @@ func (h *Hub) Wake(keys ...string) {
 	}
 }
 
-// Keys of the hub.
-func PatientKey(id string) string           { return "patient:" + id }
-func ServiceKey(id string) string           { return "service:" + id }
+// PatientKey is the key of what happens to an account.
+func PatientKey(id string) string { return "patient:" + id }
+
+// ServiceKey is the key of what happens in the queue of a HealthcareService.
+func ServiceKey(id string) string { return "service:" + id }
+
+// InboxKey is the key of messages to a person.
 func InboxKey(identityNumber string) string { return "inbox:" + identityNumber }

@@ -131,7 +131,7 @@ func (r *Room) serveSocket(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return // Accept has answered
 	}
-	defer ws.CloseNow()
+	defer func() { _ = ws.CloseNow() }()
 	ctx, cancel := context.WithCancel(service)
 	defer cancel()
 	conn, err := r.admit(ctx, room, ws)
