@@ -121,7 +121,7 @@ func (f *FHIR) describeAll() capabilityStatement {
 			rest.Resource = append(rest.Resource, c)
 		}
 	}
-	rest.Interaction = []interaction{{"transaction"}, {"batch"}} // both ends of one address
+	rest.Interaction = []interaction{{"transaction"}, {"batch"}, {"history-system"}} // the first two at one address
 	return capabilityStatement{
 		ResourceType: "CapabilityStatement", Status: "active", Date: fhir.FormatDateTime(f.started),
 		Publisher: "Jumpa", Kind: "instance", Software: software{"Jumpa", f.version},

@@ -192,14 +192,14 @@ func TestCapabilityStatementFlags(t *testing.T) {
 	}
 }
 
-// Of the interactions with the whole system there are two, and no others.
+// Of the interactions with the whole system there are three, and no others.
 func TestCapabilityStatementOfTheSystem(t *testing.T) {
 	s := newServer(t)
 	var declared []string
 	for _, i := range s.capabilities(t).Interaction {
 		declared = append(declared, i.Code)
 	}
-	if !slices.Equal(declared, []string{"transaction", "batch"}) {
+	if !slices.Equal(declared, []string{"transaction", "batch", "history-system"}) {
 		t.Errorf("declared are %v", declared)
 	}
 	for _, c := range []struct {
@@ -211,7 +211,7 @@ func TestCapabilityStatementOfTheSystem(t *testing.T) {
 		{"search-system", "GET", "?_type=Patient", "", 405},
 		{"search-system", "GET", "/?_type=Patient", "", 405},
 		{"search-system", "POST", "/_search", "_type=Patient", 404},
-		{"history-system", "GET", "/_history", "", 404},
+		{"history-system", "GET", "/_history", "", 200},
 		{"operation", "POST", "/$process-message", "{}", 404},
 		{"capabilities in another way", "OPTIONS", "", "", 204},
 	} {

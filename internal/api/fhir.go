@@ -43,7 +43,7 @@ type Exchange interface {
 	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (exchange.Outcome, error)
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
-	History(ctx context.Context, p auth.Principal, q store.HistoryQuery) (store.Page, error)
+	History(ctx context.Context, p auth.Principal, q exchange.HistoryQuery) (store.Page, error)
 }
 
 // FHIROptions is what NewFHIR needs.
@@ -126,6 +126,7 @@ var routes = []fhirRoute{
 	{"", systemMethods},
 	{"/{$}", systemMethods},
 	{"/metadata", []fhirMethod{{"GET", "capabilities", "", (*FHIR).metadata}}},
+	{"/_history", []fhirMethod{{"GET", "history-system", auth.Read, (*FHIR).history}}},
 	{"/{type}", []fhirMethod{
 		{"GET", "search-type", auth.Search, (*FHIR).search},
 		{"POST", "create", auth.Create, (*FHIR).create},

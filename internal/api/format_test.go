@@ -129,6 +129,9 @@ func TestRefused(t *testing.T) {
 		{name: "strict search", method: "GET", url: "/Slot?colour=red", header: map[string]string{"Prefer": "handling=strict"}, status: 400, contains: "colour"},
 		{name: "forged page", method: "GET", url: "/Slot?_page=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", status: 400, contains: "page link"},
 		{name: "bad since", method: "GET", url: "/Slot/_history?_since=soon", status: 400, contains: "_since"},
+		{name: "bad at", method: "GET", url: "/_history?_at=soon", status: 400, contains: "_at"},
+		{name: "summary and elements", method: "GET", url: "/Patient?_summary=true&_elements=name", status: 400, contains: "not for both"},
+		{name: "too many elements", method: "GET", url: "/Patient?_elements=" + manyNames(), status: 400, contains: "too-costly"},
 		{name: "bad count", method: "GET", url: "/Slot/1/_history?_count=-1", status: 400, contains: "_count"},
 	}
 	f := withoutExchange(t)
@@ -265,7 +268,7 @@ func TestMetadata(t *testing.T) {
 	if uri := rest.Security.Extension[0].Extension[0].ValueURI; uri != "https://hie.example/auth/token" {
 		t.Errorf("token endpoint %s", uri)
 	}
-	if len(rest.Resource) != len(search.Types()) || len(rest.Interaction) != 2 {
+	if len(rest.Resource) != len(search.Types()) || len(rest.Interaction) != 3 {
 		t.Errorf("%d types, system %v", len(rest.Resource), rest.Interaction)
 	}
 	for _, c := range rest.Resource {
@@ -299,4 +302,13 @@ func TestMetadata(t *testing.T) {
 	if w := get(w.Header().Get("ETag")); w.Code != http.StatusNotModified {
 		t.Errorf("%d with the tag", w.Code)
 	}
+}
+
+// manyNames gives more names than _elements takes.
+func manyNames() string {
+	var names []string
+	for i := range maxElements + 1 {
+		names = append(names, "e"+itoa(int64(i)))
+	}
+	return strings.Join(names, ",")
 }

@@ -3,28 +3,32 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
+	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// history answers GET [base]/Type/id/_history and GET [base]/Type/_history,
-// newest first.
+// history answers GET [base]/Type/id/_history, GET [base]/Type/_history and
+// GET [base]/_history, newest first.
 func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
-	q := store.HistoryQuery{Type: r.PathValue("type"), ID: r.PathValue("id"), Count: search.DefaultCount}
-	place := q.Type + "/_history"
-	if q.ID != "" {
-		place = q.Type + "/" + q.ID + "/_history"
-	}
+	q := exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: r.PathValue("type"), ID: r.PathValue("id"), Count: search.DefaultCount}}
+	place := strings.TrimPrefix(path.Join(q.Type, q.ID, "_history"), "/")
 	given := r.URL.Query()
 	values, err := f.openPage(place, given)
 	if err != nil {
 		return err
 	}
 	if err := readHistory(&q, values); err != nil {
+		return err
+	}
+	part, _, err := shapeOf(values)
+	if err != nil {
 		return err
 	}
 	page, err := f.exchange.History(r.Context(), auth.FromContext(r.Context()), q)
@@ -39,13 +43,13 @@ func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	b := newBundle(w, "history", fhir.FormatInstant(f.clock()), page.Total, f.pageLinks(place, self, values, q.Offset, q.Count, more))
 	for _, res := range page.Resources {
-		b.add(f.pastEntry(res))
+		b.add(f.pastEntry(res, part))
 	}
 	b.end()
 	return nil
 }
 
-func readHistory(q *store.HistoryQuery, values url.Values) error {
+func readHistory(q *exchange.HistoryQuery, values url.Values) (err error) {
 	number := func(name string, to *int, limit int) error {
 		text := values.Get(name)
 		if text == "" {
@@ -71,11 +75,16 @@ func readHistory(q *store.HistoryQuery, values url.Values) error {
 		}
 		q.Since = from
 	}
+	if at := values.Get("_at"); at != "" {
+		if q.From, q.To, err = fhir.ParseDate(at); err != nil {
+			return fhir.Errorf(fhir.CodeInvalid, "", "_at must be a date or time such as 2026-11-23 or 2026-11-23T09:00:00+08:00.")
+		}
+	}
 	return nil
 }
 
 // pastEntry gives one version with what made it.
-func (f *FHIR) pastEntry(res store.Resource) entry {
+func (f *FHIR) pastEntry(res store.Resource, part shape) entry {
 	req := request{Method: res.Method, URL: res.Type + "/" + res.ID}
 	status := "200 OK"
 	switch {
@@ -88,7 +97,7 @@ func (f *FHIR) pastEntry(res store.Resource) entry {
 		status = "201 Created"
 	}
 	return entry{
-		fullURL: f.fullURL(res), resource: res.Body,
+		fullURL: f.fullURL(res), resource: part.of(res.Body),
 		request: fhir.Marshal(req), response: fhir.Marshal(responseTo(status, res)),
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// read answers GET [base]/Type/id with the stored bytes.
+// read answers GET [base]/Type/id with the stored bytes, or with
+// the part of them that the caller asks for.
 func (f *FHIR) read(w http.ResponseWriter, r *http.Request) error {
 	res, err := f.exchange.Read(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"))
 	if err != nil {
@@ -32,10 +33,17 @@ func (f *FHIR) vread(w http.ResponseWriter, r *http.Request) error {
 }
 
 func give(w http.ResponseWriter, r *http.Request, res store.Resource) error {
+	part, rest, err := shapeOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if word := rest.Get("_summary"); word != "" && word != "false" {
+		return fhir.Errorf(fhir.CodeInvalid, "", "_summary of one record must be true, text, data or false.")
+	}
 	describe(w, res)
 	if unchanged(r, res) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return writeBody(w, http.StatusOK, res.Body)
+	return writeBody(w, http.StatusOK, part.of(res.Body))
 }

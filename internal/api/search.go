@@ -46,9 +46,18 @@ func (f *FHIR) find(w http.ResponseWriter, r *http.Request, values url.Values) e
 	if err != nil {
 		return err
 	}
-	req, err := search.Parse(typ, opened, f.baseURL())
+	part, conditions, err := shapeOf(opened)
 	if err != nil {
 		return err
+	}
+	req, err := search.Parse(typ, conditions, f.baseURL())
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"_summary", "_elements"} {
+		if !conditions.Has(name) && opened.Get(name) != "" {
+			req.Applied[name] = opened[name]
+		}
 	}
 	if len(req.Unknown) > 0 && prefer(r)["handling"] == "strict" {
 		return fhir.Errorf(fhir.CodeInvalid, "", "The exchange does not know these search parameters: %s.", strings.Join(req.Unknown, ", "))
@@ -57,7 +66,7 @@ func (f *FHIR) find(w http.ResponseWriter, r *http.Request, values url.Values) e
 	if err != nil {
 		return err
 	}
-	f.searchset(w, req, found, f.self(r, typ, values, req))
+	f.searchset(w, req, found, f.self(r, typ, values, req), part)
 	return nil
 }
 
@@ -89,22 +98,23 @@ var (
 	modeOutcome = []byte(`{"mode":"outcome"}`)
 )
 
-func (f *FHIR) searchset(w http.ResponseWriter, req search.Request, found exchange.SearchResult, self string) {
+func (f *FHIR) searchset(w http.ResponseWriter, req search.Request, found exchange.SearchResult, self string, part shape) {
 	w.WriteHeader(http.StatusOK)
-	f.writePage(w, req, found, self)
+	f.writePage(w, req, found, self, part)
 }
 
-// writePage writes one page of a search.
-func (f *FHIR) writePage(w io.Writer, req search.Request, found exchange.SearchResult, self string) {
+// writePage writes one page of a search. The names of _elements are those of
+// what was searched for; a summary is for all.
+func (f *FHIR) writePage(w io.Writer, req search.Request, found exchange.SearchResult, self string, part shape) {
 	q := req.Query
 	more := found.More && q.Offset+q.Count <= search.MaxOffset
 	links := f.pageLinks(q.Type, self, req.Applied, q.Offset, q.Count, more)
 	b := newBundle(w, "searchset", fhir.FormatInstant(f.clock()), found.Total, links)
 	for _, res := range found.Matches {
-		b.add(entry{fullURL: f.fullURL(res), resource: res.Body, search: modeMatch})
+		b.add(entry{fullURL: f.fullURL(res), resource: part.of(res.Body), search: modeMatch})
 	}
 	for _, res := range found.Included {
-		b.add(entry{fullURL: f.fullURL(res), resource: res.Body, search: modeInclude})
+		b.add(entry{fullURL: f.fullURL(res), resource: shape{summary: part.summary}.of(res.Body), search: modeInclude})
 	}
 	if len(req.Unknown) > 0 {
 		b.add(entry{resource: ignored(req.Unknown), search: modeOutcome})

@@ -57,7 +57,7 @@ func (f *FHIR) together(w http.ResponseWriter, r *http.Request, doc *fhir.Docume
 func (f *FHIR) doneEntry(out exchange.Outcome, whole bool) entry {
 	if out.Found != nil {
 		var page bytes.Buffer
-		f.writePage(&page, out.Request, *out.Found, f.selfOf(out.Request))
+		f.writePage(&page, out.Request, *out.Found, f.selfOf(out.Request), shape{})
 		return entry{resource: page.Bytes(), response: fhir.Marshal(response{Status: "200 OK"})}
 	}
 	res := out.Resource

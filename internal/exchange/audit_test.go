@@ -5,6 +5,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/internal/audit"
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -29,7 +30,7 @@ func TestEveryAccessIsAudited(t *testing.T) {
 			return err
 		}, hospitalSystem, audit.Entry{Action: "R", Operation: "vread", Target: record}, false},
 		{"a history", func() error {
-			_, err := w.exchange.History(w.ctx, hospitalSystem, store.HistoryQuery{Type: "Appointment", ID: "app-1", Count: 1})
+			_, err := w.exchange.History(w.ctx, hospitalSystem, exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: "Appointment", ID: "app-1", Count: 1}})
 			return err
 		}, hospitalSystem, audit.Entry{Action: "R", Operation: "history", Target: record}, false},
 		{"a write", func() error {
@@ -38,7 +39,7 @@ func TestEveryAccessIsAudited(t *testing.T) {
 		}, hospitalSystem, audit.Entry{Action: "U", Operation: "update", Target: record}, false},
 		{"a read of another's record", func() error { _, err := w.exchange.Read(w.ctx, clinicSystem, "Appointment", "app-1"); return err }, clinicSystem, audit.Entry{Action: "R", Operation: "read", Target: record}, true},
 		{"a history of another's record", func() error {
-			_, err := w.exchange.History(w.ctx, clinicSystem, store.HistoryQuery{Type: "Appointment", ID: "app-1", Count: 1})
+			_, err := w.exchange.History(w.ctx, clinicSystem, exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: "Appointment", ID: "app-1", Count: 1}})
 			return err
 		}, clinicSystem, audit.Entry{Action: "R", Operation: "history", Target: record}, true},
 		{"a write over another's record", func() error {

@@ -9,6 +9,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/mycore"
@@ -166,7 +167,7 @@ func TestCheckInIsIdempotent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	page, err := w.exchange.History(w.ctx, auth.Exchange, store.HistoryQuery{Type: "Encounter", Count: 10})
+	page, err := w.exchange.History(w.ctx, auth.Exchange, exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: "Encounter", Count: 10}})
 	if err != nil || page.Total != 1 {
 		t.Errorf("twenty taps made %d Encounters, %v", page.Total, err)
 	}

@@ -214,7 +214,7 @@ func TestOrganisationsSeeTheirOwn(t *testing.T) {
 		if _, err := w.exchange.Read(w.ctx, clinicSystem, typ, id); fhir.CodeOf(err) != fhir.CodeNotFound {
 			t.Errorf("the clinic reads the hospital's %s: %v", typ, err)
 		}
-		if _, err := w.exchange.History(w.ctx, clinicSystem, store.HistoryQuery{Type: typ, ID: id, Count: 5}); fhir.CodeOf(err) != fhir.CodeNotFound {
+		if _, err := w.exchange.History(w.ctx, clinicSystem, exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: typ, ID: id, Count: 5}}); fhir.CodeOf(err) != fhir.CodeNotFound {
 			t.Errorf("the clinic reads the history of the hospital's %s: %v", typ, err)
 		}
 	}

@@ -108,11 +108,23 @@ func (s *Service) trail(ctx context.Context, p auth.Principal, e audit.Entry) er
 	return s.Store.Update(ctx, func(tx store.Tx) error { return audit.Write(tx, s.Clock(), p, e) })
 }
 
-// History gives versions of a resource or of a type, newest first.
-func (s *Service) History(ctx context.Context, p auth.Principal, q store.HistoryQuery) (store.Page, error) {
-	grant, err := auth.Allow(p, auth.Read, q.Type)
+// HistoryQuery asks for versions, newest first. With From and To, the
+// versions that were current at some time from From until before To.
+type HistoryQuery struct {
+	store.HistoryQuery
+	From, To time.Time
+}
+
+// History gives versions of a resource, of a type, or of all types, newest
+// first.
+func (s *Service) History(ctx context.Context, p auth.Principal, q HistoryQuery) (store.Page, error) {
+	typ, about := q.Type, target(q.Type, q.ID)
+	if typ == "" {
+		typ, about = "*", "*" // a scope for all types, and what the organisation may see of them
+	}
+	grant, err := auth.Allow(p, auth.Read, typ)
 	if err != nil {
-		return store.Page{}, s.refused(ctx, p, "R", "history", target(q.Type, q.ID), err)
+		return store.Page{}, s.refused(ctx, p, "R", "history", about, err)
 	}
 	q.Organization = grant.Organization
 	var page store.Page
@@ -120,18 +132,61 @@ func (s *Service) History(ctx context.Context, p auth.Principal, q store.History
 		if q.ID != "" {
 			if _, err := r.Resource(q.Type, q.ID); errors.Is(err, store.ErrNotFound) {
 				return notFound(q.Type, q.ID)
+			} else if err != nil {
+				return err
 			}
 			if err := visible(r, grant, q.Type, q.ID); err != nil {
 				return err
 			}
 		}
-		page, err = r.History(q)
+		if q.To.IsZero() {
+			page, err = r.History(q.HistoryQuery)
+		} else {
+			page, err = historyAt(r, q)
+		}
 		return err
 	})
 	if err != nil {
-		return store.Page{}, s.refused(ctx, p, "R", "history", target(q.Type, q.ID), err)
+		return store.Page{}, s.refused(ctx, p, "R", "history", about, err)
 	}
-	return page, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "history", Target: target(q.Type, q.ID)})
+	return page, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "history", Target: about})
+}
+
+// maxWalked bounds the versions among which those of a time are looked for.
+const maxWalked = 5000
+
+// historyAt gives the versions that were current in a period. It walks all
+// versions, newest first: each is current until the one that was seen before
+// it.
+func historyAt(r store.Reader, q HistoryQuery) (store.Page, error) {
+	var out store.Page
+	until := make(map[string]time.Time)
+	walk := q.HistoryQuery
+	walk.Count = 500
+	for walk.Offset = 0; ; walk.Offset += walk.Count {
+		page, err := r.History(walk)
+		if err != nil {
+			return out, err
+		}
+		if page.Total > maxWalked {
+			return out, fhir.Errorf(fhir.CodeTooCostly, "", "There are too many versions to look for those of a time; ask for the history of one record, or with _since.").WithStatus(400)
+		}
+		for _, res := range page.Resources {
+			key := res.Type + "/" + res.ID
+			end, superseded := until[key]
+			until[key] = res.Updated
+			if !res.Updated.Before(q.To) || superseded && !end.After(q.From) {
+				continue
+			}
+			if out.Total++; out.Total > q.Offset && len(out.Resources) < q.Count {
+				out.Resources = append(out.Resources, res)
+			}
+		}
+		if !page.More {
+			out.More = out.Total > q.Offset+len(out.Resources)
+			return out, nil
+		}
+	}
 }
 
 func target(typ, id string) string {
