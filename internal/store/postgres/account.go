@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+const accountColumns = "kind, id, login, secret_hash, name, organization, scopes, active, created, demo"
+
+func scanAccount(r row) (a store.Account, err error) {
+	err = r.Scan(&a.Kind, &a.ID, &a.Login, &a.SecretHash, &a.Name, &a.Organization, &a.Scopes, &a.Active, at{&a.Created}, &a.Demo)
+	return a, err
+}
+
+// Account implements store.Reader.
+func (r reader) Account(kind, login string) (store.Account, error) {
+	return single(r.conn, "SELECT "+accountColumns+" FROM account WHERE kind = ? AND login = ?", []any{kind, login}, scanAccount)
+}
+
+// AccountByID implements store.Reader.
+func (r reader) AccountByID(kind, id string) (store.Account, error) {
+	return single(r.conn, "SELECT "+accountColumns+" FROM account WHERE kind = ? AND id = ?", []any{kind, id}, scanAccount)
+}
+
+// Accounts implements store.Reader.
+func (r reader) Accounts(kind string) ([]store.Account, error) {
+	return many(r.conn, "SELECT "+accountColumns+" FROM account WHERE kind = ? ORDER BY id", []any{kind}, scanAccount)
+}
+
+var putAccount = upsert("account", accountColumns, 2)
+
+// PutAccount implements store.Tx. A login that another account has is an error.
+func (t *tx) PutAccount(a store.Account) error {
+	return t.exec(putAccount,
+		a.Kind, a.ID, a.Login, a.SecretHash, a.Name, a.Organization, a.Scopes, a.Active, micro(a.Created), a.Demo)
+}
+
+// SignIn implements store.Reader.
+func (r reader) SignIn(hash string) (s store.SignIn, err error) {
+	err = r.one("SELECT hash, kind, account, csrf, created, expires FROM sign_in WHERE hash = ?", []any{hash},
+		&s.Hash, &s.Kind, &s.Account, &s.CSRF, at{&s.Created}, at{&s.Expires})
+	return s, err
+}
+
+var putSignIn = upsert("sign_in", "hash, kind, account, csrf, created, expires", 1)
+
+// PutSignIn implements store.Tx.
+func (t *tx) PutSignIn(s store.SignIn) error {
+	return t.exec(putSignIn,
+		s.Hash, s.Kind, s.Account, s.CSRF, micro(s.Created), micro(s.Expires))
+}
+
+// DeleteSignIn implements store.Tx.
+func (t *tx) DeleteSignIn(hash string) error {
+	return t.exec("DELETE FROM sign_in WHERE hash = ?", hash)
+}
+
+// OneTimeCode implements store.Reader.
+func (r reader) OneTimeCode(kind, login string) (c store.OneTimeCode, err error) {
+	err = r.one("SELECT kind, login, code_hash, expires, attempts FROM one_time_code WHERE kind = ? AND login = ?", []any{kind, login},
+		&c.Kind, &c.Login, &c.CodeHash, at{&c.Expires}, &c.Attempts)
+	return c, err
+}
+
+var putOneTimeCode = upsert("one_time_code", "kind, login, code_hash, expires, attempts", 2)
+
+// PutOneTimeCode implements store.Tx.
+func (t *tx) PutOneTimeCode(c store.OneTimeCode) error {
+	return t.exec(putOneTimeCode,
+		c.Kind, c.Login, c.CodeHash, micro(c.Expires), c.Attempts)
+}
+
+// DeleteOneTimeCode implements store.Tx.
+func (t *tx) DeleteOneTimeCode(kind, login string) error {
+	return t.exec("DELETE FROM one_time_code WHERE kind = ? AND login = ?", kind, login)
+}
+
+const notificationColumns = "id, identity_number, title, body, token, sender, created, read_at"
+
+// Notifications implements store.Reader: the newest first.
+func (r reader) Notifications(identityNumber string, limit int) ([]store.Notification, error) {
+	return many(r.conn, "SELECT "+notificationColumns+" FROM notification WHERE identity_number = ? ORDER BY created DESC, id DESC LIMIT ?",
+		[]any{identityNumber, limit}, func(r row) (n store.Notification, err error) {
+			err = r.Scan(&n.ID, &n.IdentityNumber, &n.Title, &n.Body, &n.Token, &n.Sender, at{&n.Created}, at{&n.Read})
+			return n, err
+		})
+}
+
+var putNotification = upsert("notification", notificationColumns, 1)
+
+// PutNotification implements store.Tx.
+func (t *tx) PutNotification(n store.Notification) error {
+	return t.exec(putNotification,
+		n.ID, n.IdentityNumber, n.Title, n.Body, n.Token, n.Sender, micro(n.Created), micro(n.Read))
+}
+
+// Idempotent implements store.Reader.
+func (r reader) Idempotent(principal, key string) (response []byte, err error) {
+	err = r.one("SELECT response FROM idempotent WHERE principal = ? AND key = ?", []any{principal, key}, &response)
+	return response, err
+}
+
+var putIdempotent = upsert("idempotent", "principal, key, response, at", 2)
+
+// PutIdempotent implements store.Tx.
+func (t *tx) PutIdempotent(principal, key string, response []byte, when time.Time) error {
+	return t.exec(putIdempotent, principal, key, blob(response), micro(when))
+}
+
+// Setting implements store.Reader.
+func (r reader) Setting(name string) (value []byte, err error) {
+	err = r.one("SELECT value FROM setting WHERE name = ?", []any{name}, &value)
+	return value, err
+}
+
+var putSetting = upsert("setting", "name, value", 1)
+
+// PutSetting implements store.Tx.
+func (t *tx) PutSetting(name string, value []byte) error {
+	return t.exec(putSetting, name, blob(value))
+}
+
+// NextNumber implements store.Tx.
+func (t *tx) NextNumber(counter string) (n int64, err error) {
+	err = t.one("INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value", []any{counter}, &n)
+	return n, err
+}

@@ -1,0 +1,245 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// The way of an update:
+//
+// It first runs at once, beside others, in a SERIALIZABLE transaction. When
+// the server refuses it because of another one, it goes to the lane: there all
+// that wait run one after another in one transaction, each behind a savepoint,
+// and are committed together, while nobody else of this process writes. Who
+// comes while the lane is at work queues there as well. So updates that touch
+// different things run side by side, and those that fight for one counter or
+// one Slot share a commit instead of failing in turns. Between processes the
+// server decides, and who loses tries again.
+
+// maxBatch bounds how many updates share one commit of the lane.
+const maxBatch = 64
+
+const (
+	beginUpdate = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	savepoint   = "SAVEPOINT job"
+)
+
+// job is one Update that waits for the lane.
+type job struct {
+	ctx    context.Context
+	fn     func(store.Tx) error
+	since  time.Time
+	err    error
+	answer chan error
+}
+
+// Update implements store.Store. fn may run more than once: first on the
+// caller's goroutine, then on another one. A caller whose context ends while
+// it waits is not served; once the commit is under way it waits for the answer.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if err := s.ended(ctx); err != nil {
+		return err
+	}
+	since := time.Now()
+	if s.gate.TryRLock() {
+		err, again := s.alone(ctx, fn)
+		s.gate.RUnlock()
+		if !again {
+			return err
+		}
+	}
+	j := &job{ctx: ctx, fn: fn, since: since, answer: make(chan error, 1)}
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case s.queue <- j:
+		s.mu.RUnlock()
+	case <-ctx.Done():
+		s.mu.RUnlock()
+		return ctx.Err()
+	}
+	return <-j.answer
+}
+
+// transaction begins one that is not ended by its caller's context, but by its
+// own limit.
+func (s *Store) transaction(ctx context.Context) (*conn, func(), error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	c := &conn{pool: s.writes, caller: ctx, ctx: bounded, begin: beginUpdate}
+	if err := c.acquire(); err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return c, func() { c.release(); cancel() }, nil
+}
+
+// alone runs one update in a transaction of its own. again tells that it is
+// worth another try.
+func (s *Store) alone(ctx context.Context, fn func(store.Tx) error) (err error, again bool) { //nolint:revive // err is an answer here
+	c, end, err := s.transaction(ctx)
+	if err != nil {
+		return err, false
+	}
+	defer end()
+	if err = guarded(fn, &tx{reader{c}}); err == nil {
+		err = c.ended()
+	}
+	if err == nil {
+		err = c.commit()
+		return err, transient(err)
+	}
+	if transient(c.failed) { // what fn has seen and said comes of it
+		return c.failed, true
+	}
+	return err, false
+}
+
+// transient tells that an update may succeed when it runs again. What is
+// unique and was taken may have been taken by one that ran at the same time.
+func transient(err error) bool { return retryable(err) || is(err, "23505") }
+
+// commit ends a transaction, with all that still waits, in one round trip.
+func (c *conn) commit() error {
+	if c.batch.Len() == 1 && !c.begun { // nothing was done
+		return nil
+	}
+	c.queue("COMMIT")
+	err := c.flush()
+	if err != nil && (lost(err) || c.ctx.Err() != nil) {
+		return fmt.Errorf("%w: %s", ErrUnknown, err) // not as a lost connection, which is tried again
+	}
+	return err
+}
+
+// lane serves the queue until it is closed.
+func (s *Store) lane() {
+	defer close(s.done)
+	for first := range s.queue {
+		s.gate.Lock()
+		waiting := []*job{first}
+	fill:
+		for len(waiting) < maxBatch {
+			select {
+			case j, ok := <-s.queue:
+				if !ok {
+					break fill
+				}
+				waiting = append(waiting, j)
+			default:
+				break fill
+			}
+		}
+		s.serve(waiting)
+		s.gate.Unlock()
+	}
+}
+
+// serve runs jobs until each has its answer. A batch that fails is cut in two,
+// so that what makes it fail is alone in the end.
+func (s *Store) serve(waiting []*job) {
+	size := len(waiting)
+	for tries := 0; len(waiting) > 0; tries++ {
+		size = min(size, len(waiting))
+		batch := waiting[:size]
+		err, again := s.together(batch)
+		if again && tries > 0 && time.Since(batch[0].since) < patience {
+			size = (size + 1) / 2
+			pause(context.Background(), batch[0].since)
+			continue
+		}
+		if again && tries == 0 {
+			continue
+		}
+		if again {
+			err = fmt.Errorf("%w: %w", errBusy, err)
+		}
+		for _, j := range batch {
+			if err != nil {
+				j.err = err
+			}
+			j.answer <- j.err
+		}
+		waiting, size = waiting[size:], maxBatch
+	}
+}
+
+// together runs jobs in one transaction and commits those that succeed. Each
+// job's own error is with it; err is that of them all.
+func (s *Store) together(batch []*job) (err error, again bool) { //nolint:revive // err is an answer here
+	c, end, err := s.transaction(context.Background())
+	if err != nil {
+		return err, false
+	}
+	defer end()
+	for _, j := range batch {
+		if j.err = j.ctx.Err(); j.err != nil {
+			continue
+		}
+		if len(batch) > 1 {
+			c.queue(savepoint)
+		}
+		c.caller, c.seen = j.ctx, nil
+		j.err = guarded(j.fn, &tx{reader{c}})
+		if j.err == nil {
+			j.err = c.ended()
+		}
+		if len(batch) == 1 && j.err == nil {
+			j.err = c.commit()
+			return j.err, retryable(j.err)
+		}
+		if j.err == nil {
+			c.queue("RELEASE SAVEPOINT job")
+			j.err = c.flush()
+		}
+		if retryable(c.failed) {
+			return c.failed, true
+		}
+		if j.err != nil {
+			if len(batch) == 1 {
+				return nil, false // rolled back by its end
+			}
+			c.undo()
+		}
+	}
+	c.caller = context.Background()
+	err = c.commit()
+	return err, retryable(err)
+}
+
+// undo goes back to the savepoint of a job and forgets it. What never left this
+// side is not sent.
+func (c *conn) undo() {
+	c.failed = nil
+	waits := c.batch.QueuedQueries
+	for i := len(waits) - 1; i >= 0; i-- {
+		if waits[i].SQL == savepoint {
+			c.batch.QueuedQueries = waits[:i]
+			return
+		}
+	}
+	c.batch.QueuedQueries = nil
+	c.queue("ROLLBACK TO SAVEPOINT job")
+	c.queue("RELEASE SAVEPOINT job")
+}
+
+// guarded turns a panic of one job into its error, so that the others and the
+// lane live on.
+func guarded(fn func(store.Tx) error, t store.Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a transaction: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn(t)
+}
+
+// errBusy says that others were in the way for too long.
+var errBusy = errors.New("the database is busy: too many changes of the same records")

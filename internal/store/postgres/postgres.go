@@ -1,0 +1,239 @@
+// Package postgres keeps the exchange's records in PostgreSQL, for more than
+// one machine.
+//
+// Updates are SERIALIZABLE and run side by side; those that get in each
+// other's way are run again, one after another, in one transaction (see
+// lane.go). Writes wait on this side until something is read or the end is
+// reached, so that an update needs about as many round trips as it has reads.
+// Reads run on snapshots of their own connections.
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// Errors of the store.
+var (
+	ErrNewer = errors.New("the database was written by a newer version of this program")
+	// ErrUnknown says that the connection was lost during the commit: the
+	// update may be on disk or not.
+	ErrUnknown = errors.New("the connection was lost while an update was committed; it may have been written or not")
+	errClosed  = errors.New("the store is closed")
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// Bounds of one transaction.
+const (
+	statementLimit = 30 * time.Second // of one statement, kept by the server
+	idleLimit      = 60 * time.Second // between statements, kept by the server
+	limit          = 90 * time.Second // of the whole, kept here
+	patience       = 15 * time.Second // during which a transaction is tried again
+)
+
+// Store is a store.Store in a PostgreSQL database.
+type Store struct {
+	writes, reads *pgxpool.Pool
+
+	gate sync.RWMutex // read: updates that run side by side; write: the lane
+
+	mu     sync.RWMutex // guards closed against sends on queue
+	closed bool
+	queue  chan *job
+	done   chan struct{}
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the database at url (postgres://…) and brings its schema to
+// the newest version. It gives ErrNewer when a newer program wrote it. Each
+// process has two bounded pools, for updates and for views; pool_max_conns in
+// the URL sets the size of each.
+func Open(ctx context.Context, url string) (_ *Store, err error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = int32(max(8, 2*runtime.GOMAXPROCS(0))) //nolint:gosec // a small number
+	}
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	parameters := config.ConnConfig.RuntimeParams
+	for name, value := range map[string]string{
+		"application_name":                    "jumpa",
+		"statement_timeout":                   fmt.Sprint(statementLimit.Milliseconds()),
+		"idle_in_transaction_session_timeout": fmt.Sprint(idleLimit.Milliseconds()),
+		"synchronous_commit":                  "on",
+	} {
+		if parameters[name] == "" {
+			parameters[name] = value
+		}
+	}
+	if err := migrate(ctx, config.ConnConfig); err != nil {
+		return nil, err
+	}
+	s := &Store{queue: make(chan *job, 1024), done: make(chan struct{})}
+	if s.reads, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, err
+	}
+	config = config.Copy()
+	// A scan of a whole table, however small, conflicts with every writer of it.
+	config.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	if s.writes, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		s.reads.Close()
+		return nil, err
+	}
+	go s.lane()
+	return s, nil
+}
+
+// migrate brings the schema to the newest version, one numbered file at a
+// time. Of several processes that start together, one does it.
+func migrate(ctx context.Context, config *pgx.ConnConfig) error {
+	files, err := schema.ReadDir("schema")
+	if err != nil {
+		return err
+	}
+	config = config.Copy()
+	config.RuntimeParams["statement_timeout"] = "0"
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	for begin := time.Now(); ; pause(ctx, begin) {
+		_, err := c.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
+		if err == nil {
+			break
+		}
+		if !is(err, "23505", "42P07", "XX000") || time.Since(begin) > patience { // another process makes it at this moment
+			return err
+		}
+	}
+	return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE"); err != nil {
+			return err
+		}
+		var have int
+		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&have); err != nil {
+			return err
+		}
+		if have > len(files) {
+			return ErrNewer
+		}
+		if have < 0 {
+			return fmt.Errorf("the database has the schema version %d, which never was", have)
+		}
+		for i, f := range files[have:] {
+			text, err := schema.ReadFile("schema/" + f.Name())
+			if err != nil {
+				return err
+			}
+			script := fmt.Sprintf("%s;\nDELETE FROM schema_version;\nINSERT INTO schema_version VALUES (%d);", text, have+i+1)
+			if _, err := tx.Exec(ctx, script, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return fmt.Errorf("migration %s: %w", f.Name(), err)
+			}
+		}
+		return nil
+	})
+}
+
+// Close waits for the transactions under way and closes all connections.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		<-s.done
+		return nil
+	}
+	s.closed = true
+	close(s.queue)
+	s.mu.Unlock()
+	<-s.done
+	s.writes.Close()
+	s.reads.Close()
+	return nil
+}
+
+// ended tells why nothing may begin any more, if so.
+func (s *Store) ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	return nil
+}
+
+// View implements store.Store. fn runs once.
+func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
+	if err := s.ended(ctx); err != nil {
+		return err
+	}
+	c := &conn{pool: s.reads, caller: ctx, ctx: ctx, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	defer c.release()
+	return fn(reader{c})
+}
+
+// retryable tells that a transaction failed because of others, and will not
+// fail for the same reason for ever.
+func retryable(err error) bool {
+	return is(err, "40001", "40P01", "55P03") || lost(err)
+}
+
+// lost tells that the server or the connection to it has gone.
+func lost(err error) bool {
+	var known *pgconn.PgError
+	if errors.As(err, &known) {
+		return strings.HasPrefix(known.Code, "08") || is(err, "57P01", "57P02", "57P03", "25P03", "53300")
+	}
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) || errors.Is(err, errBroken)
+}
+
+// is tells whether the server gave one of the codes.
+func is(err error, codes ...string) bool {
+	var known *pgconn.PgError
+	if !errors.As(err, &known) {
+		return false
+	}
+	for _, c := range codes {
+		if known.Code == c {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits a random while, longer the longer it has been tried: up to half
+// a second.
+func pause(ctx context.Context, since time.Time) {
+	top := min(500*time.Millisecond, 4*time.Millisecond+time.Since(since)/4)
+	timer := time.NewTimer(rand.N(top)) //nolint:gosec // no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

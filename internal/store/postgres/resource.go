@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash/fnv"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// reader implements store.Reader, and tx store.Tx, on one connection.
+type reader struct{ *conn }
+
+type tx struct{ reader }
+
+const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
+
+func scanResource(r row) (res store.Resource, err error) {
+	err = r.Scan(&res.Type, &res.ID, &res.Version, at{&res.Updated}, &res.Method, &res.Organization, &res.Body)
+	return res, err
+}
+
+// Resource implements store.Reader.
+func (r reader) Resource(typ, id string) (store.Resource, error) {
+	var rid int64
+	res, err := single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id},
+		func(row row) (res store.Resource, err error) {
+			err = row.Scan(&res.Type, &res.ID, &res.Version, at{&res.Updated}, &res.Method, &res.Organization, &res.Body, &rid)
+			return res, err
+		})
+	if err == nil || errors.Is(err, store.ErrNotFound) {
+		r.know(typ, id, seen{rid, res.Version})
+	}
+	return res, err
+}
+
+// know remembers what the transaction has read or written of a record.
+func (c *conn) know(typ, id string, s seen) {
+	if c.seen == nil {
+		c.seen = map[string]seen{}
+	}
+	c.seen[typ+"/"+id] = s
+}
+
+// ResourceVersion implements store.Reader.
+func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, error) {
+	current, err := r.Resource(typ, id)
+	if err != nil || current.Version == version {
+		return current, err
+	}
+	return single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
+		FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE r.type = ? AND r.id = ? AND v.version = ?`,
+		[]any{typ, id, version}, scanResource)
+}
+
+// PutResource implements store.Tx. It asks for the current version only when
+// the transaction has not read it yet.
+func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
+	if err := t.ended(); err != nil {
+		return err
+	}
+	known, ok := t.seen[r.Type+"/"+r.ID]
+	if !ok {
+		err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &known.rid, &known.version)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		t.know(r.Type, r.ID, known)
+	}
+	if r.Version != known.version+1 {
+		return fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read.")
+	}
+	var err error
+	if known.version == 0 {
+		err = t.exec("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?)",
+			r.Type, r.ID, micro(r.Updated), r.Method, r.Organization, blob(r.Body))
+	} else {
+		err = errors.Join(
+			t.exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", known.rid),
+			t.exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
+				r.Version, micro(r.Updated), r.Method, r.Organization, blob(r.Body), known.rid))
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.reindex(r.Type, r.ID, known.rid, add, remove); err != nil {
+		return err
+	}
+	if known.version == 0 {
+		delete(t.seen, r.Type+"/"+r.ID) // its rid is known to the database only
+		return nil
+	}
+	t.know(r.Type, r.ID, seen{known.rid, r.Version})
+	return nil
+}
+
+// param makes the number of a search parameter: 40 bits of a hash, so that no
+// table of names is needed.
+func param(typ, name string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(typ + "." + name))
+	return int64(h.Sum64() & (1<<40 - 1))
+}
+
+// lists are index entries column by column, as the server takes many at once.
+type lists struct {
+	params, lows, highs []int64
+	values              []string
+}
+
+func (l *lists) add(param int64, e store.Entry) {
+	l.params, l.values = append(l.params, param), append(l.values, key(e.Value))
+	l.lows, l.highs = append(l.lows, e.Low), append(l.highs, e.High)
+}
+
+// sort puts entries into the lists of the three tables.
+func sort(typ string, entries []store.Entry) (values, dates, references lists) {
+	for _, e := range entries {
+		p := param(typ, e.Param)
+		if e.Kind == store.Date {
+			dates.add(p, e)
+			continue
+		}
+		values.add(p, e)
+		if e.Kind == store.Reference {
+			references.add(p, e)
+		}
+	}
+	return values, dates, references
+}
+
+// reindex changes the index entries of a record; rid is 0 when it is new.
+func (t *tx) reindex(typ, id string, rid int64, add, remove []store.Entry) error {
+	values, dates, references := sort(typ, remove)
+	var errs []error
+	if len(values.params) > 0 {
+		errs = append(errs, t.exec("DELETE FROM index_value i USING unnest(?::bigint[], ?::text[]) AS n (param, value) WHERE i.param = n.param AND i.value = n.value AND i.rid = ?",
+			values.params, values.values, rid))
+	}
+	if len(dates.params) > 0 {
+		errs = append(errs, t.exec("DELETE FROM index_date i USING unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS n (param, low, high) WHERE i.param = n.param AND i.low = n.low AND i.high = n.high AND i.rid = ?",
+			dates.params, dates.lows, dates.highs, rid))
+	}
+	if len(references.params) > 0 {
+		errs = append(errs, t.exec("DELETE FROM index_reference i USING unnest(?::bigint[], ?::text[]) AS n (param, value) WHERE i.value = n.value AND i.param = n.param AND i.rid = ?",
+			references.params, references.values, rid))
+	}
+	values, dates, references = sort(typ, add)
+	whose, args := "?::bigint", []any{rid}
+	if rid == 0 {
+		whose, args = "(SELECT rid FROM resource WHERE type = ? AND id = ?)", []any{typ, id}
+	}
+	if len(values.params) > 0 {
+		errs = append(errs, t.exec("INSERT INTO index_value (param, value, rid) SELECT n.param, n.value, "+whose+" FROM unnest(?::bigint[], ?::text[]) AS n (param, value) ON CONFLICT DO NOTHING",
+			append(args[:len(args):len(args)], values.params, values.values)...))
+	}
+	if len(dates.params) > 0 {
+		errs = append(errs, t.exec("INSERT INTO index_date (param, low, high, rid) SELECT n.param, n.low, n.high, "+whose+" FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS n (param, low, high) ON CONFLICT DO NOTHING",
+			append(args[:len(args):len(args)], dates.params, dates.lows, dates.highs)...))
+	}
+	if len(references.params) > 0 {
+		errs = append(errs, t.exec("INSERT INTO index_reference (value, param, rid) SELECT n.value, n.param, "+whose+" FROM unnest(?::bigint[], ?::text[]) AS n (param, value) ON CONFLICT DO NOTHING",
+			append(args[:len(args):len(args)], references.params, references.values)...))
+	}
+	return errors.Join(errs...)
+}
+
+// maxKey bounds a value in an index: the server refuses rows of a third of a
+// page. Longer ones are told apart by a hash at their end.
+const maxKey = 1000
+
+func key(value string) string {
+	value = text(value)
+	if len(value) <= maxKey {
+		return value
+	}
+	sum := sha256.Sum256([]byte(value))
+	return strings.ToValidUTF8(value[:maxKey], "") + "#" + hex.EncodeToString(sum[:])
+}
+
+// Grant implements store.Tx.
+func (t *tx) Grant(typ, id, organization string) error {
+	return t.exec("INSERT INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ? ON CONFLICT DO NOTHING", organization, typ, id)
+}
+
+const mayBeSeen = "(r.organization = ? OR EXISTS (SELECT 1 FROM granted g WHERE g.rid = r.rid AND g.organization = ?))"
+
+// MaySee implements store.Reader.
+func (r reader) MaySee(typ, id, organization string) (bool, error) {
+	var n int
+	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+mayBeSeen, []any{typ, id, organization, organization}, &n)
+	return n > 0, err
+}
+
+// ReferencedBy implements store.Reader.
+func (r reader) ReferencedBy(typ, id string, limit int) ([]store.Resource, error) {
+	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
+		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ?) LIMIT ?`, []any{key(typ + "/" + id), limit}, scanResource)
+}
+
+// History implements store.Reader.
+func (r reader) History(q store.HistoryQuery) (store.Page, error) {
+	where, args := "v.updated >= ?", []any{micro(q.Since)}
+	typed := "v.type = ?"
+	if q.ID != "" {
+		typed = "r.type = ?"
+	}
+	for _, f := range []struct{ clause, value string }{{typed, q.Type}, {"r.id = ?", q.ID}} {
+		if f.value != "" {
+			where, args = where+" AND "+f.clause, append(args, f.value)
+		}
+	}
+	if q.Organization != "" {
+		where, args = where+" AND "+mayBeSeen, append(args, q.Organization, q.Organization)
+	}
+	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM resource r JOIN "
+	both := columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where
+	args = append(args, args...)
+	page := store.Page{}
+	if err := r.one("SELECT count(*) FROM ("+both+") h", args, &page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Resources, err = many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
+		") h ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?", append(args, q.Count+1, q.Offset), scanResource)
+	if len(page.Resources) > q.Count {
+		page.Resources, page.More = page.Resources[:q.Count], true
+	}
+	return page, err
+}
