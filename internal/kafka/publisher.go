@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -30,13 +31,18 @@ import (
 type Options struct {
 	Brokers     []string      // host:port
 	TLS         *tls.Config   // nil: no TLS
-	Mechanism   string        // SCRAM-SHA-512, SCRAM-SHA-256, PLAIN (only with TLS); "": no sign-in
+	Mechanism   string        // SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER (both only with TLS); "": no sign-in
 	User        string        // of the mechanism
 	Password    string        // of the mechanism
+	Token       Token         // of OAUTHBEARER
 	Partitions  int32         // of new topics; 3 when 0
 	Replication int16         // of new topics; the broker's default when 0
 	Retention   time.Duration // of new topics; 72 h when 0
 }
+
+// Token gives a token of OAUTHBEARER that is still valid. It is asked whenever
+// a connection signs in.
+type Token func(ctx context.Context) (string, error)
 
 // Publisher publishes events. It is safe for concurrent use, but only the
 // events of one call keep their order.
@@ -114,8 +120,19 @@ func (o Options) signIn() (sasl.Mechanism, error) {
 			return nil, errors.New("kafka: PLAIN sends the password in clear and needs TLS")
 		}
 		return plain.Auth{User: o.User, Pass: o.Password}.AsMechanism(), nil
+	case "OAUTHBEARER":
+		if o.TLS == nil {
+			return nil, errors.New("kafka: OAUTHBEARER sends the token in clear and needs TLS")
+		}
+		if o.Token == nil {
+			return nil, errors.New("kafka: OAUTHBEARER needs a source of tokens")
+		}
+		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			token, err := o.Token(ctx)
+			return oauth.Auth{Token: token}, err
+		}), nil
 	}
-	return nil, fmt.Errorf("kafka: the sign-in mechanism %q is not known; use SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN", o.Mechanism)
+	return nil, fmt.Errorf("kafka: the sign-in mechanism %q is not known; use SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER", o.Mechanism)
 }
 
 // Ping tells whether a broker answers.

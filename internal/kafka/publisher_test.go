@@ -269,7 +269,10 @@ func TestSignIn(t *testing.T) {
 		}
 		cancel()
 	}
-	for _, o := range []kafka.Options{{Mechanism: "PLAIN"}, {Mechanism: "GSSAPI"}} {
+	for _, o := range []kafka.Options{
+		{Mechanism: "PLAIN"}, {Mechanism: "GSSAPI"}, {Mechanism: "OAUTHBEARER", TLS: &tls.Config{}},
+		{Mechanism: "OAUTHBEARER", Token: func(context.Context) (string, error) { return "", nil }},
+	} {
 		o.Brokers = []string{"127.0.0.1:1"}
 		if _, err := kafka.Open(o); err == nil {
 			t.Errorf("%s was accepted", o.Mechanism)

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // EnsureTopics makes those of the topics that do not exist, with the retention
@@ -33,15 +33,16 @@ func (p *Publisher) ensure(ctx context.Context, names []string) (refused map[str
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	found, err := p.admin.ListTopics(ctx, missing...)
+	found, err := p.metadata(ctx, missing)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: no broker answers: %w", err)
+		return nil, err
 	}
 	refused = map[string]error{}
 	var create []string
-	for _, name := range missing {
-		switch err := found[name].Err; {
-		case err == nil && found.Has(name):
+	for _, t := range found.Topics {
+		name := unpointed(t.Topic)
+		switch err := kerr.ErrorForCode(t.ErrorCode); {
+		case err == nil:
 			p.know(name)
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			create = append(create, name)
@@ -52,29 +53,76 @@ func (p *Publisher) ensure(ctx context.Context, names []string) (refused map[str
 	if len(create) == 0 {
 		return refused, nil
 	}
-	made, err := p.admin.CreateTopics(ctx, p.options.Partitions, p.options.Replication, p.settings(), create...)
+	made, err := p.create(ctx, create)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: topics cannot be made: %w", err)
+		return nil, err
 	}
-	for _, name := range create {
-		switch err := made[name].Err; {
+	for _, t := range made.Topics {
+		switch err := kerr.ErrorForCode(t.ErrorCode); {
 		case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
-			p.know(name)
+			p.know(t.Topic)
 		default:
-			refused[name] = fmt.Errorf("kafka: topic %s cannot be made: %w", name, err)
+			refused[t.Topic] = fmt.Errorf("kafka: topic %s cannot be made: %w", t.Topic, err)
 		}
 	}
 	return refused, nil
 }
 
+// metadata asks the brokers about topics. The administration client would ask
+// its memory, in which a new topic may not exist yet, and would let one topic
+// that may not be seen hide the others.
+func (p *Publisher) metadata(ctx context.Context, names []string) (*kmsg.MetadataResponse, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, p.client)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: no broker answers: %w", err)
+	}
+	return resp, nil
+}
+
+func (p *Publisher) create(ctx context.Context, names []string) (*kmsg.CreateTopicsResponse, error) {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	for _, name := range names {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = name, p.options.Partitions, p.options.Replication
+		for key, value := range p.settings() {
+			c := kmsg.NewCreateTopicsRequestTopicConfig()
+			c.Name, c.Value = key, kmsg.StringPtr(value)
+			t.Configs = append(t.Configs, c)
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, p.client)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: topics cannot be made: %w", err)
+	}
+	return resp, nil
+}
+
+func unpointed(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// segmentsPerRetention says how much longer than promised a message may stay:
+// a twelfth, 6 hours of 72.
+const segmentsPerRetention = 12
+
 // settings of new topics. Brokers delete whole segments, so a segment must not
 // stay open for long after its first message.
-func (p *Publisher) settings() map[string]*string {
+func (p *Publisher) settings() map[string]string {
 	retention := p.options.Retention
-	return map[string]*string{
-		"cleanup.policy": kadm.StringPtr("delete"),
-		"retention.ms":   kadm.StringPtr(strconv.FormatInt(retention.Milliseconds(), 10)),
-		"segment.ms":     kadm.StringPtr(strconv.FormatInt((retention / 12).Milliseconds(), 10)),
+	return map[string]string{
+		"cleanup.policy": "delete",
+		"retention.ms":   strconv.FormatInt(retention.Milliseconds(), 10),
+		"segment.ms":     strconv.FormatInt((retention / segmentsPerRetention).Milliseconds(), 10),
 	}
 }
 
