@@ -52,7 +52,7 @@ func (l listenCommand) Run(ctx context.Context) error {
 		Topics: []string{source.EncounterTopic(l.Organization), source.AppointmentTopic(l.Organization)},
 	}, l.handle)
 	if ctx.Err() != nil {
-		return nil // stopped by the user
+		return nil //nolint:nilerr // stopped by the user
 	}
 	return err
 }

@@ -197,7 +197,7 @@ func toUnit(asked bool) func(*machine, *expr, env, Collection) Collection {
 			}
 			a, _, _, u, same := measure(&v, &want, false)
 			if ok = same; ok {
-				want.num, ok = fromRat(a.Quo(a, u.factor), divScale).fit()
+				want.num, ok = fromRat(a.Quo(a, u.factor)).fit()
 				v = want
 			}
 		}

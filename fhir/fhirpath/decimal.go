@@ -259,7 +259,7 @@ func (d decimal) quo(o decimal) (decimal, bool) {
 	if o.sign() == 0 {
 		return decimal{}, false
 	}
-	return fromRat(new(big.Rat).Quo(d.rat(), o.rat()), divScale).fit()
+	return fromRat(new(big.Rat).Quo(d.rat(), o.rat())).fit()
 }
 
 // divMod gives the whole quotient, cut towards zero, and the rest.
@@ -275,8 +275,9 @@ func (d decimal) divMod(o decimal) (div, mod decimal, ok bool) {
 func (d decimal) rat() *big.Rat { return new(big.Rat).SetFrac(d.big(), power10(d.scale)) }
 
 // fromRat gives a fraction as a decimal: exact when that takes at most 28
-// decimals, else rounded to the given number of them.
-func fromRat(r *big.Rat, scale int32) decimal {
+// decimals, else rounded to those of a division.
+func fromRat(r *big.Rat) decimal {
+	scale := int32(divScale)
 	if n, exact := r.FloatPrec(); exact && n <= 28 && n > int(scale) {
 		scale = int32(n)
 	}

@@ -291,17 +291,16 @@ func (s *set) find(v *Value) bool {
 	return false
 }
 
-// add adds a value unless it is there; false means that it was.
-func (s *set) add(v *Value) bool {
+// add adds a value unless it is there.
+func (s *set) add(v *Value) {
 	if s.m.err != nil || s.find(v) || !s.m.room(len(s.items)+1) {
-		return false
+		return
 	}
 	if s.index != nil {
 		h := s.m.hash(v)
 		s.index[h] = append(s.index[h], len(s.items))
 	}
 	s.items = append(s.items, *v)
-	return true
 }
 
 var seed = maphash.MakeSeed()

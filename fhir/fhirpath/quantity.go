@@ -377,7 +377,7 @@ func addQuantity(a, b *Value) (v Value, ok bool) {
 	if ub.factor.Cmp(ua.factor) < 0 {
 		finer, v = ub, *b
 	}
-	v.num, ok = fromRat(x.Add(x, y).Quo(x, finer.factor), divScale).fit()
+	v.num, ok = fromRat(x.Add(x, y).Quo(x, finer.factor)).fit()
 	return v, ok
 }
 
@@ -409,7 +409,7 @@ func mulQuantity(a, b *Value, sign int) (v Value, ok bool) {
 	}
 	if ua.dim == (dimension{}) { // the units cancel out
 		n := v.num.rat()
-		v.num, ok = fromRat(n.Mul(n, ua.factor), divScale).fit()
+		v.num, ok = fromRat(n.Mul(n, ua.factor)).fit()
 		v.text = "1"
 		return v, ok
 	}

@@ -93,7 +93,7 @@ func scan(text string, lim fhir.Limits, fragment bool) (*tree, error) {
 	return &s.tree, nil
 }
 
-func (s *scanner) fail(format string, args ...any) error { return s.failAt(s.pos, format, args...) }
+func (s *scanner) fail(what string) error { return s.failAt(s.pos, "%s", what) }
 
 func (s *scanner) failAt(pos int, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)

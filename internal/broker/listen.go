@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -44,7 +45,7 @@ type gate struct {
 }
 
 func listen(address, advertise string) (*gate, error) {
-	tcp, err := net.Listen("tcp", address)
+	tcp, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the Kafka address %s is taken by another program; choose another with --kafka-listen", address)
 	}

@@ -129,7 +129,7 @@ func (a *arrivals) report(ctx context.Context, out io.Writer) error {
 		took = append(took, t)
 	}
 	s := sorted(took)
-	fmt.Fprintf(out, "%-14s %8d arrived, %d acknowledged, %d lost   p50 %v  p90 %v  p99 %v  max %v\n", "tap to topic", len(s), len(a.acked), lost(),
+	_, _ = fmt.Fprintf(out, "%-14s %8d arrived, %d acknowledged, %d lost   p50 %v  p90 %v  p99 %v  max %v\n", "tap to topic", len(s), len(a.acked), lost(),
 		percentile(s, 50), percentile(s, 90), percentile(s, 99), percentile(s, 100))
 	return err
 }

@@ -100,7 +100,7 @@ func (c *consultation) run(ctx context.Context, acts []act) error {
 	if c.next != steps {
 		return fmt.Errorf("%d of %d steps were played", c.next, steps)
 	}
-	fmt.Fprintf(c.Out, "All %d steps were observed.\n", steps)
+	_, _ = fmt.Fprintf(c.Out, "All %d steps were observed.\n", steps)
 	return nil
 }
 

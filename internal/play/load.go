@@ -70,7 +70,7 @@ func (m *meter) progress(ctx context.Context) {
 			n := len(m.took)
 			p99 := percentile(sorted(m.took[before:]), 99)
 			m.mu.Unlock()
-			fmt.Fprintf(m.out, "\r%s: %4.0f s, %d done, %d/s, p99 %v, %d failed   ",
+			_, _ = fmt.Fprintf(m.out, "\r%s: %4.0f s, %d done, %d/s, p99 %v, %d failed   ",
 				m.name, time.Since(m.start).Seconds(), n, n-before, p99.Round(time.Millisecond), m.refused.Load())
 			before = n
 		}
@@ -83,7 +83,7 @@ func (m *meter) report() error {
 	defer m.mu.Unlock()
 	s := sorted(m.took)
 	seconds := time.Since(m.start).Seconds()
-	fmt.Fprintf(m.out, "\r%-14s %8d in %.1f s = %.0f/s   p50 %v  p90 %v  p99 %v  max %v  failed %d\n", m.name, len(s), seconds, float64(len(s))/seconds,
+	_, _ = fmt.Fprintf(m.out, "\r%-14s %8d in %.1f s = %.0f/s   p50 %v  p90 %v  p99 %v  max %v  failed %d\n", m.name, len(s), seconds, float64(len(s))/seconds,
 		percentile(s, 50), percentile(s, 90), percentile(s, 99), percentile(s, 100), m.refused.Load())
 	if m.refused.Load() > 0 {
 		return fmt.Errorf("%s: %d requests failed, the last one: %v", m.name, m.refused.Load(), m.reason.Load())
@@ -263,7 +263,7 @@ func (l Load) prepare(ctx context.Context, sys *source.Client) ([]tap, error) {
 	people := l.People[:min(len(l.People), count)]
 	forms := make([]url.Values, len(people))
 	browsers := make([]*Patient, len(people))
-	fmt.Fprintf(l.Out, "preparing %d appointments for %d patients\n", count, len(people))
+	_, _ = fmt.Fprintf(l.Out, "preparing %d appointments for %d patients\n", count, len(people))
 	group, booking := errgroup.WithContext(ctx)
 	group.SetLimit(32)
 	run := "burst-" + uuid.NewString()[:8]
