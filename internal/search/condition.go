@@ -217,7 +217,7 @@ func prefixed(value string) (c store.Compare, about bool, rest string) {
 			return c, false, value[2:]
 		}
 		if value[:2] == "ap" {
-			return store.Equal, true, value[2:]
+			return store.Overlaps, true, value[2:]
 		}
 	}
 	return store.Equal, false, value
@@ -244,7 +244,7 @@ func (p Param) number(value, _ string) ([]store.Match, error) {
 		return nil, fhir.Errorf(fhir.CodeInvalid, "", "%s must be a number.", p.Code)
 	}
 	m := store.Match{Kind: store.Date, Compare: compare, Low: v, High: v + 1}
-	if compare == store.Equal || compare == store.NotEqual {
+	if compare == store.Equal || compare == store.NotEqual || about {
 		half := precision(rest) / 2
 		if about {
 			half = max(half, int64(math.Abs(float64(v))/10)) // within a tenth

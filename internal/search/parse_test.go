@@ -60,7 +60,7 @@ func TestParseConditions(t *testing.T) {
 		{"Patient", "name:exact=Nurul", clause("name:exact", match(token, store.Equal, "Nurul|"))},
 		{"Appointment", "date=2026-11-23", clause("date", dates(store.Equal, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
 		{"Appointment", "date=ge2026-11-23T09:00:00 08:00", clause("date", dates(store.GreaterEqual, "2026-11-23T09:00:00+08:00", "2026-11-23T09:00:01+08:00"))},
-		{"Appointment", "date=ap2026-11-23", clause("date", dates(store.Equal, "2026-11-22T00:00:00+08:00", "2026-11-25T00:00:00+08:00"))},
+		{"Appointment", "date=ap2026-11-23", clause("date", dates(store.Overlaps, "2026-11-22T00:00:00+08:00", "2026-11-25T00:00:00+08:00"))},
 		{"Slot", "start=eb2026", clause("start", dates(store.EndsBefore, "2026-01-01T00:00:00+08:00", "2027-01-01T00:00:00+08:00"))},
 		{"Slot", "_lastUpdated=gt2026-11-23", clause("_lastUpdated", dates(store.GreaterThan, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
 		{"Location", "longitude=101.7", clause("longitude", store.Match{Kind: store.Date, Compare: store.Equal, Low: 101650000, High: 101750000})},

@@ -69,12 +69,13 @@ const (
 	Equal        Compare = "eq" // the whole Value; for dates: the entry lies within [Low, High)
 	HasPrefix    Compare = "prefix"
 	NotEqual     Compare = "ne"
-	LessThan     Compare = "lt" // the entry has a part before Low
-	LessEqual    Compare = "le"
-	GreaterThan  Compare = "gt" // the entry has a part at or after High
-	GreaterEqual Compare = "ge"
-	StartsAfter  Compare = "sa"
-	EndsBefore   Compare = "eb"
+	LessThan     Compare = "lt"      // the entry has a part before Low
+	LessEqual    Compare = "le"      // the entry has a part before Low, or lies within
+	GreaterThan  Compare = "gt"      // the entry has a part at or after High
+	GreaterEqual Compare = "ge"      // the entry has a part at or after High, or lies within
+	StartsAfter  Compare = "sa"      // the entry begins at or after High
+	EndsBefore   Compare = "eb"      // the entry ends at or before Low
+	Overlaps     Compare = "ap"      // dates only: the entry has a part within [Low, High)
 	Missing      Compare = "missing" // Value "true" or "false"
 )
 

@@ -227,12 +227,14 @@ func dates(low, ended, over string, m store.Match) (sqlText, error) {
 		return sqlText{"NOT (" + low + " >= ? AND " + ended + ")", both}, nil
 	case store.LessThan:
 		return sqlText{low + " < ?", []any{m.Low}}, nil
-	case store.LessEqual:
-		return sqlText{low + " < ?", []any{m.High}}, nil
+	case store.LessEqual: // before, or within
+		return sqlText{"(" + low + " < ? AND (" + low + " < ? OR " + ended + "))", []any{m.High, m.Low, m.High}}, nil
 	case store.GreaterThan:
 		return sqlText{over, []any{m.High}}, nil
-	case store.GreaterEqual:
-		return sqlText{over, []any{m.Low}}, nil
+	case store.GreaterEqual: // after, or within
+		return sqlText{"(" + over + " AND (" + over + " OR " + low + " >= ?))", []any{m.Low, m.High, m.Low}}, nil
+	case store.Overlaps:
+		return sqlText{"(" + low + " < ? AND " + over + ")", []any{m.High, m.Low}}, nil
 	case store.StartsAfter:
 		return sqlText{low + " >= ?", []any{m.High}}, nil
 	case store.EndsBefore:
