@@ -105,6 +105,12 @@ type capabilityOfType struct {
 	SearchInclude     []string      `json:"searchInclude,omitempty"`
 	SearchRevInclude  []string      `json:"searchRevInclude,omitempty"`
 	SearchParam       []searchParam `json:"searchParam"`
+	Operation         []operation   `json:"operation,omitempty"`
+}
+
+type operation struct {
+	Name       string `json:"name"`
+	Definition string `json:"definition"`
 }
 
 type searchParam struct {
@@ -147,12 +153,16 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 			continue
 		}
 		for _, m := range rt.methods {
-			if _, err := auth.Allow(everything, m.action, typ); err != nil || seen[m.interaction] ||
+			if _, err := auth.Allow(everything, m.action, typ); err != nil || seen[m.interaction] || !hasOperation(m.interaction, typ) ||
 				!search.Stored(typ) && !derived[m.interaction] {
 				continue
 			}
 			seen[m.interaction] = true
-			if !strings.HasPrefix(m.interaction, "conditional") {
+			switch {
+			case strings.HasPrefix(m.interaction, "conditional"):
+			case strings.HasPrefix(m.interaction, "$"):
+				c.Operation = append(c.Operation, describeOperation(m.interaction, typ))
+			default:
 				c.Interaction = append(c.Interaction, interaction{m.interaction})
 			}
 		}
@@ -172,6 +182,14 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 		}
 	}
 	return c
+}
+
+func describeOperation(name, typ string) operation {
+	definition := operations[name].definition
+	if definition == "" {
+		definition = "http://hl7.org/fhir/OperationDefinition/" + typ + "-" + name[1:]
+	}
+	return operation{name[1:], definition}
 }
 
 // revIncludes gives for each type the references that lead to it by name.

@@ -68,9 +68,9 @@ func (s *server) tryAll(typ string) []attempt {
 	try("history-instance", "GET", at+"/"+id+"/_history", "", nil)
 	try("history-type", "GET", at+"/_history", "", nil)
 	try("patch", "PATCH", at+"/"+id, "[]", map[string]string{"Content-Type": "application/json-patch+json"})
-	try("operation", "GET", at+"/"+id+"/$everything", "", nil)
-	try("operation", "POST", at+"/$validate", resource(typ, ""), nil)
-	try("operation", "GET", at+"/"+id+"/$meta", "", nil)
+	try("$everything", "GET", at+"/"+id+"/$everything", "", nil)
+	try("$validate", "POST", at+"/$validate", resource(typ, ""), nil)
+	try("$meta", "GET", at+"/"+id+"/$meta", "", nil)
 	try(conditionalUpdate, "PUT", at+"?_id="+id, resource(typ, id), nil)
 	try(conditionalDelete, "DELETE", at+"?_id="+id, "", nil)
 	try("compartment", "GET", at+"/"+id+"/Observation", "", nil)
@@ -100,13 +100,16 @@ func TestCapabilityStatementIsTrue(t *testing.T) {
 			declared[i.Code] = true
 		}
 		declared[conditionalUpdate], declared[conditionalDelete] = c.ConditionalUpdate, c.ConditionalDelete == "single"
+		for _, o := range c.Operation {
+			declared["$"+o.Name] = true
+		}
 		tried := make(map[string]bool)
 		for _, a := range s.tryAll(c.Type) {
 			tried[a.interaction] = true
 			// Nobody may write the types of the guide itself, so that there are
 			// none of them here.
 			none := a.status == http.StatusNotFound && search.Stored(c.Type) && !declared["update"] &&
-				slices.Contains([]string{"read", "vread", "history-instance"}, a.interaction)
+				slices.Contains([]string{"read", "vread", "history-instance", "$meta"}, a.interaction)
 			if a.possible() != declared[a.interaction] && !none {
 				t.Errorf("%s of %s: %d %s; declared %v", a.interaction, c.Type, a.status, a.body, declared[a.interaction])
 			}

@@ -42,6 +42,8 @@ type Exchange interface {
 	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (exchange.Outcome, error)
 	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (exchange.Outcome, error)
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
+	Validate(ctx context.Context, p auth.Principal, v exchange.Validation) (fhir.Issues, error)
+	Everything(ctx context.Context, p auth.Principal, q exchange.Everything) (exchange.SearchResult, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
 	History(ctx context.Context, p auth.Principal, q exchange.HistoryQuery) (store.Page, error)
 }
@@ -144,6 +146,19 @@ var routes = []fhirRoute{
 	}},
 	{"/{type}/{id}/_history", []fhirMethod{{"GET", "history-instance", auth.Read, (*FHIR).history}}},
 	{"/{type}/{id}/_history/{version}", []fhirMethod{{"GET", "vread", auth.Read, (*FHIR).vread}}},
+	{"/{type}/$validate", []fhirMethod{{"POST", "$validate", auth.Read, (*FHIR).validate}}},
+	{"/{type}/{id}/$validate", []fhirMethod{
+		{"GET", "$validate", auth.Read, (*FHIR).validate},
+		{"POST", "$validate", auth.Read, (*FHIR).validate},
+	}},
+	{"/{type}/{id}/$meta", []fhirMethod{
+		{"GET", "$meta", auth.Read, (*FHIR).meta},
+		{"POST", "$meta", auth.Read, (*FHIR).meta},
+	}},
+	{"/{type}/{id}/$everything", []fhirMethod{
+		{"GET", "$everything", auth.Read, (*FHIR).everything},
+		{"POST", "$everything", auth.Read, (*FHIR).everything},
+	}},
 	{"/", nil},
 }
 
@@ -187,6 +202,9 @@ func (f *FHIR) answer(w http.ResponseWriter, r *http.Request, rt fhirRoute, form
 	}
 	if typ := r.PathValue("type"); typ != "" && !search.TypeNamed(typ) {
 		return fhir.Errorf(fhir.CodeNotSupported, "", "The address names no resource type of FHIR R4.").WithStatus(http.StatusNotFound)
+	}
+	if typ := r.PathValue("type"); !hasOperation(m.interaction, typ) {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "%s has no operation %s.", typ, m.interaction).WithStatus(http.StatusNotFound)
 	}
 	if id := r.PathValue("id"); id != "" && !fhir.ValidID(id) {
 		return fhir.Errorf(fhir.CodeInvalid, "", "The id in the address must be 1 to 64 letters, digits, '-' or '.'.")

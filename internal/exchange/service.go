@@ -23,8 +23,11 @@ type Service struct {
 	Booking *booking.Desk
 	Consult *consult.Service
 	Mode    mycore.Mode
-	Base    func() string // FHIR base URL
-	Clock   func() time.Time
+	// Validator answers $validate beside the rules of MY Core; nil for those
+	// alone.
+	Validator Validator
+	Base      func() string // FHIR base URL
+	Clock     func() time.Time
 }
 
 // Read gives the current version of a resource.

@@ -283,7 +283,7 @@ func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch 
 }
 
 // unused refuses to delete what a consultation or another record needs.
-func (s *Service) unused(tx store.Tx, typ, id string) error {
+func (s *Service) unused(tx store.Reader, typ, id string) error {
 	inUse := fhir.Errorf(fhir.CodeConflict, "", "%s/%s is in use by another record and cannot be deleted.", typ, id)
 	if typ == "Appointment" {
 		if _, err := tx.Consultation(id); err == nil {

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
+	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// operations gives the definition of each operation and the types that have
+// it, nil for all.
+var operations = map[string]struct {
+	definition string
+	types      []string
+}{
+	"$validate":   {"http://hl7.org/fhir/OperationDefinition/Resource-validate", nil},
+	"$meta":       {"http://hl7.org/fhir/OperationDefinition/Resource-meta", nil},
+	"$everything": {"", []string{"Encounter", "Patient"}}, // one definition for each type
+}
+
+// hasOperation tells whether a type has an operation. All have what is none.
+func hasOperation(name, typ string) bool {
+	types := operations[name].types
+	return types == nil || slices.Contains(types, typ)
+}
+
+// meta answers [base]/Type/id/$meta.
+func (f *FHIR) meta(w http.ResponseWriter, r *http.Request) error {
+	res, err := f.exchange.Read(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	doc, err := fhir.Parse(res.Body)
+	if err != nil {
+		return err
+	}
+	describe(w, res)
+	body := append([]byte(`{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":`), doc.Get("meta").Raw()...)
+	return writeBody(w, http.StatusOK, append(body, `}]}`...))
+}
+
+// validate answers [base]/Type/$validate and [base]/Type/id/$validate. What is
+// wrong is said in an OperationOutcome with status 200: the question was
+// answered.
+func (f *FHIR) validate(w http.ResponseWriter, r *http.Request) error {
+	v := exchange.Validation{Type: r.PathValue("type"), ID: r.PathValue("id"), Mode: r.URL.Query().Get("mode"), Profiles: r.URL.Query()["profile"]}
+	if r.Method == http.MethodPost && r.ContentLength != 0 {
+		doc, err := readDocument(w, r)
+		if err != nil {
+			return err
+		}
+		if err := readValidation(&v, doc); err != nil {
+			return err
+		}
+	}
+	if v.Doc != nil {
+		if err := sameType(v.Doc, v.Type); err != nil {
+			return err
+		}
+		if v.ID != "" && v.Doc.ID() != "" && v.Doc.ID() != v.ID {
+			return fhir.Errorf(fhir.CodeInvalid, v.Type+".id", "The id in the body must be the one in the address.")
+		}
+	}
+	if v.Mode == "delete" && v.ID == "" {
+		return fhir.Errorf(fhir.CodeInvalid, "", "Name the record that is to be deleted by its id in the address.")
+	}
+	if len(v.Profiles) > maxProfiles {
+		return fhir.Errorf(fhir.CodeTooCostly, "", "A document is judged by at most %d profiles at once.", maxProfiles).WithStatus(http.StatusBadRequest)
+	}
+	issues, err := f.exchange.Validate(r.Context(), auth.FromContext(r.Context()), v)
+	if err != nil {
+		return err
+	}
+	return writeBody(w, http.StatusOK, fhir.Outcome(issues, ""))
+}
+
+// maxProfiles bounds the profiles that one $validate may name.
+const maxProfiles = 20
+
+// readValidation takes the body: Parameters, or the resource itself.
+func readValidation(v *exchange.Validation, doc *fhir.Document) error {
+	wrapped := doc.Type() == "Parameters"
+	if wrapped && v.Type == "Parameters" {
+		wrapped = false
+		for n := range doc.All("parameter") {
+			wrapped = wrapped || n.Get("name").Is("resource")
+		}
+	}
+	if !wrapped {
+		v.Doc = doc
+		return nil
+	}
+	for n := range doc.All("parameter") {
+		value := n.Get("valueCode").String() + n.Get("valueString").String() + n.Get("valueUri").String() + n.Get("valueCanonical").String()
+		switch n.Get("name").String() {
+		case "resource":
+			inner, err := fhir.Parse(n.Get("resource").Raw())
+			if err != nil {
+				return err
+			}
+			v.Doc = inner
+		case "mode":
+			v.Mode = value
+		case "profile":
+			v.Profiles = append(v.Profiles, value)
+		}
+	}
+	return nil
+}
+
+// everything answers [base]/Patient/id/$everything and the same of Encounter.
+func (f *FHIR) everything(w http.ResponseWriter, r *http.Request) error {
+	q := exchange.Everything{Type: r.PathValue("type"), ID: r.PathValue("id"), Count: 2 * search.MaxCount}
+	place := path.Join(q.Type, q.ID, "$everything")
+	given, err := parametersOf(w, r)
+	if err != nil {
+		return err
+	}
+	values, err := f.openPage(place, given)
+	if err != nil {
+		return err
+	}
+	part, rest, err := shapeOf(values)
+	if err != nil {
+		return err
+	}
+	var h exchange.HistoryQuery
+	h.Count = q.Count
+	if err := readHistory(&h, rest); err != nil { // _count, _offset and _since are the same
+		return err
+	}
+	q.Count, q.Offset, q.Since = h.Count, h.Offset, h.Since
+	for name := range rest {
+		if !slices.Contains([]string{"_count", "_offset", "_since", "_type", "_format", "_pretty", "_summary"}, name) {
+			return fhir.Errorf(fhir.CodeNotSupported, "", "$everything takes _type, _since, _count, _summary and _elements.")
+		}
+	}
+	for name := range strings.SplitSeq(strings.Join(rest["_type"], ","), ",") {
+		if name == "" {
+			continue
+		}
+		if !search.TypeNamed(name) {
+			return fhir.Errorf(fhir.CodeInvalid, "", "_type must name resource types of FHIR R4.")
+		}
+		q.Types = append(q.Types, name)
+	}
+	found, err := f.exchange.Everything(r.Context(), auth.FromContext(r.Context()), q)
+	if err != nil {
+		return err
+	}
+	self := f.pageLink(place, values, q.Offset)
+	w.WriteHeader(http.StatusOK)
+	b := newBundle(w, "searchset", fhir.FormatInstant(f.clock()), found.Total, f.pageLinks(place, self, values, q.Offset, q.Count, found.More))
+	for _, res := range found.Matches {
+		mode := modeInclude
+		if isCenter(res, q) {
+			mode = modeMatch
+		}
+		b.add(entry{fullURL: f.fullURL(res), resource: part.of(res.Body), search: mode})
+	}
+	b.end()
+	return nil
+}
+
+func isCenter(res store.Resource, q exchange.Everything) bool {
+	return res.Type == q.Type && res.ID == q.ID
+}
+
+// parametersOf reads the parameters of an operation, from the address or from
+// Parameters in the body.
+func parametersOf(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	values := r.URL.Query()
+	if r.Method != http.MethodPost || r.ContentLength == 0 {
+		return values, nil
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && media == "application/x-www-form-urlencoded" {
+		return nil, fhir.Errorf(fhir.CodeNotSupported, "", "Send Parameters with Content-Type: %s.", mediaFHIR).WithStatus(http.StatusUnsupportedMediaType)
+	}
+	doc, err := readDocument(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Type() != "Parameters" {
+		return nil, fhir.Errorf(fhir.CodeInvalid, "resourceType", "The body of an operation is a Parameters resource.")
+	}
+	for n := range doc.All("parameter") {
+		for c := range n.Children() {
+			if strings.HasPrefix(c.Name(), "value") {
+				text := c.String()
+				if i, ok := c.Int(); ok {
+					text = strconv.FormatInt(i, 10)
+				}
+				values.Add(n.Get("name").String(), text)
+			}
+		}
+	}
+	return values, nil
+}

@@ -1,0 +1,205 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
+)
+
+// fill puts resources and fails the test when one is refused.
+func (s *server) fill(t testing.TB, bodies ...string) {
+	t.Helper()
+	for _, body := range bodies {
+		doc, err := fhir.Parse([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := s.do(hospital, "PUT", Root+"/"+doc.Type()+"/"+doc.ID(), body, nil); w.Code != http.StatusCreated {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
+const slotWithoutStatus = `{"resourceType":"Slot","schedule":{"reference":"Schedule/s1"},"start":"2026-11-23T10:00:00+08:00","end":"2026-11-23T10:30:00+08:00"}`
+
+func TestValidate(t *testing.T) {
+	s := newServer(t)
+	s.fill(t, organizationBody, patientBody, resource("Schedule", "s1"), strings.Replace(resource("Slot", "l1"), "Schedule/x0", "Schedule/s1", 1), observation("o1", `,"subject":{"reference":"Patient/p1"}`))
+	writer := auth.Principal{Kind: auth.Client, ID: "writer", Organization: hospital.Organization, Scopes: []string{"system/Slot.c"}}
+	wrap := func(body, more string) string {
+		return `{"resourceType":"Parameters","parameter":[{"name":"resource","resource":` + body + `}` + more + `]}`
+	}
+	for _, c := range []struct {
+		name, method, url, body string
+		as                      *auth.Principal
+		status                  int
+		contains, excludes      string
+	}{
+		{name: "sound", method: "POST", url: "/Observation/$validate", body: observation("", ""), status: 400, contains: "id must be"},
+		{name: "sound, without an id", method: "POST", url: "/Observation/$validate", body: resource("Observation", ""), status: 200, contains: "All is well", excludes: `"error"`},
+		{name: "faulty", method: "POST", url: "/Slot/$validate", body: slotWithoutStatus, status: 200, contains: `"error" & Slot.status`},
+		{name: "in parameters", method: "POST", url: "/Slot/$validate", body: wrap(slotWithoutStatus, `,{"name":"mode","valueCode":"create"}`), status: 200, contains: `"error" & Slot.status`},
+		{name: "a profile that is not known", method: "POST", url: "/Observation/$validate", body: wrap(resource("Observation", ""), `,{"name":"profile","valueUri":"http://x"}`), status: 200, contains: `"warning" & profile`, excludes: `"error"`},
+		{name: "profile in the address", method: "POST", url: "/Observation/$validate?profile=http://x", body: resource("Observation", ""), status: 200, contains: `"warning" & profile`},
+		{name: "too many profiles", method: "POST", url: "/Observation/$validate?" + strings.Repeat("profile=x&", maxProfiles+1), body: resource("Observation", ""), status: 400},
+		{name: "to create, with a reference to nobody", method: "POST", url: "/Observation/$validate?mode=create", body: `{"resourceType":"Observation","subject":{"reference":"Patient?identifier=nobody"}}`, status: 200, contains: `"error" & conditional reference`},
+		{name: "the same without a mode", method: "POST", url: "/Observation/$validate", body: `{"resourceType":"Observation","subject":{"reference":"Patient?identifier=nobody"}}`, status: 200, excludes: `"error"`},
+		{name: "to create what exists", method: "POST", url: "/Observation/o1/$validate?mode=create", body: resource("Observation", "o1"), status: 200, contains: `"duplicate"`},
+		{name: "to update", method: "POST", url: "/Observation/o1/$validate?mode=update", body: resource("Observation", "o1"), status: 200, contains: "All is well"},
+		{name: "to update what belongs to others", method: "POST", url: "/Observation/o1/$validate?mode=update", body: resource("Observation", "o1"), as: &clinic, status: 403},
+		{name: "to delete", method: "POST", url: "/Observation/o1/$validate?mode=delete", status: 200, contains: "All is well"},
+		{name: "to delete what is in use", method: "POST", url: "/Patient/p1/$validate?mode=delete", status: 200, contains: `"conflict" & in use`},
+		{name: "to delete what is not there", method: "POST", url: "/Patient/none/$validate?mode=delete", status: 200, contains: `"not-found"`},
+		{name: "to delete nothing", method: "POST", url: "/Patient/$validate?mode=delete", status: 400},
+		{name: "what is stored", method: "GET", url: "/Patient/p1/$validate", status: 200, contains: `"OperationOutcome"`},
+		{name: "what is not stored", method: "GET", url: "/Patient/none/$validate", status: 404},
+		{name: "what others have stored", method: "GET", url: "/Patient/p1/$validate", as: &clinic, status: 404},
+		{name: "nothing", method: "POST", url: "/Patient/$validate", status: 400, contains: "Send the resource"},
+		{name: "an unknown mode", method: "POST", url: "/Patient/$validate?mode=admire", body: resource("Patient", ""), status: 400},
+		{name: "another type", method: "POST", url: "/Patient/$validate", body: resource("Observation", ""), status: 400},
+		{name: "another id", method: "POST", url: "/Observation/o1/$validate", body: resource("Observation", "o2"), status: 400},
+		{name: "no json", method: "POST", url: "/Observation/$validate", body: "{", status: 400, contains: `"structure"`},
+		{name: "parameters themselves", method: "POST", url: "/Parameters/$validate", body: `{"resourceType":"Parameters","parameter":[{"name":"x"}]}`, status: 200},
+		{name: "with a scope to create", method: "POST", url: "/Slot/$validate?mode=create", body: slotWithoutStatus, as: &writer, status: 200, contains: "Slot.status"},
+		{name: "which is none to update", method: "POST", url: "/Slot/$validate?mode=update", body: slotWithoutStatus, as: &writer, status: 403},
+		{name: "of what the exchange records itself", method: "POST", url: "/AuditEvent/$validate", body: resource("AuditEvent", ""), status: 404},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			as := hospital
+			if c.as != nil {
+				as = *c.as
+			}
+			w := s.do(as, c.method, Root+c.url, c.body, nil)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), `"OperationOutcome"`) {
+				t.Fatalf("%d, want %d: %s", w.Code, c.status, w.Body)
+			}
+			for part := range strings.SplitSeq(c.contains, " & ") {
+				if !strings.Contains(w.Body.String(), part) {
+					t.Errorf("no %s in %s", part, w.Body)
+				}
+			}
+			if c.excludes != "" && strings.Contains(w.Body.String(), c.excludes) {
+				t.Errorf("%s in %s", c.excludes, w.Body)
+			}
+		})
+	}
+	// Nothing of it was stored, and all of it is in the audit trail.
+	if w := s.do(hospital, "GET", Root+"/Slot?_total=accurate&_count=0", "", nil); !strings.Contains(w.Body.String(), `"total":1`) {
+		t.Errorf("%s", w.Body)
+	}
+	if w := s.do(hospital, "GET", Root+"/AuditEvent?entity=Observation/o1&_count=100", "", nil); strings.Count(w.Body.String(), `"code":"validate"`) < 2 {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+// strictly is a Validator that finds fault with everything.
+type strictly struct{ asked []string }
+
+func (v *strictly) Validate(_ context.Context, _ *fhir.Document, profiles ...string) fhir.Issues {
+	v.asked = profiles
+	return fhir.Issues{fhir.Errorf(fhir.CodeInvariant, "Observation", "Nothing is right.")}
+}
+
+// The validator of the exchange has its say, with the profiles.
+func TestValidatorIsAsked(t *testing.T) {
+	s := newServer(t)
+	v := &strictly{}
+	s.exchange.(*exchange.Service).Validator = v
+	w := s.do(hospital, "POST", Root+"/Observation/$validate?profile=http://a&profile=http://b", resource("Observation", ""), nil)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "Nothing is right.") || !slices.Equal(v.asked, []string{"http://a", "http://b"}) {
+		t.Errorf("%d %s %v", w.Code, w.Body, v.asked)
+	}
+}
+
+func TestMeta(t *testing.T) {
+	s := newServer(t)
+	s.fill(t, `{"resourceType":"Observation","id":"o1","meta":{"tag":[{"code":"x"}]}}`)
+	for _, c := range []struct {
+		method, url string
+		as          auth.Principal
+		status      int
+		contains    string
+	}{
+		{"GET", "/Observation/o1/$meta", hospital, 200, `{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":{"tag":[{"code":"x"}],"versionId":"1",`},
+		{"POST", "/Observation/o1/$meta", hospital, 200, `"valueMeta"`},
+		{"GET", "/Observation/o1/$meta?_format=xml", hospital, 200, `<valueMeta><versionId value="1"/>`},
+		{"GET", "/Observation/none/$meta", hospital, 404, "not-found"},
+		{"GET", "/Observation/o1/$meta", clinic, 404, "not-found"},
+		{"DELETE", "/Observation/o1/$meta", hospital, 405, "not-supported"},
+		{"GET", "/Observation/o1/$meta-add", hospital, 404, "not-found"},
+	} {
+		w := s.do(c.as, c.method, Root+c.url, "", nil)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.contains) {
+			t.Errorf("%s %s: %d %s", c.method, c.url, w.Code, w.Body)
+		}
+	}
+}
+
+func TestEverything(t *testing.T) {
+	s := newServer(t)
+	about := `,"subject":{"reference":"Patient/p1"}`
+	s.fill(t, organizationBody, patientBody, strings.ReplaceAll(patientBody, `"p1"`, `"p2"`),
+		`{"resourceType":"Practitioner","id":"d1"}`,
+		`{"resourceType":"Encounter","id":"e1","status":"planned","class":{"code":"AMB"}`+about+`,"participant":[{"individual":{"reference":"Practitioner/d1"}}]}`,
+		observation("o1", about+`,"encounter":{"reference":"Encounter/e1"}`), observation("o2", about), observation("o3", `,"subject":{"reference":"Patient/p2"}`))
+	few := auth.Principal{Kind: auth.Client, ID: "few", Organization: hospital.Organization, Scopes: []string{"system/Patient.rs", "system/Observation.rs"}}
+	for _, c := range []struct {
+		name, method, url, body string
+		as                      auth.Principal
+		status                  int
+		want                    string
+	}{
+		{"patient", "GET", "/Patient/p1/$everything", "", hospital, 200, "Patient/p1 Encounter/e1 Observation/o1 Observation/o2 Organization/11-05060009 Practitioner/d1"},
+		{"in pages", "GET", "/Patient/p1/$everything?_count=2", "", hospital, 200, "Patient/p1 Encounter/e1 Observation/o1 Observation/o2 Organization/11-05060009 Practitioner/d1"},
+		{"of types", "GET", "/Patient/p1/$everything?_type=Patient,Observation", "", hospital, 200, "Patient/p1 Observation/o1 Observation/o2"},
+		{"by parameters", "POST", "/Patient/p1/$everything", `{"resourceType":"Parameters","parameter":[{"name":"_type","valueCode":"Encounter"},{"name":"_count","valueInteger":1}]}`, hospital, 200, "Encounter/e1"},
+		{"since", "GET", "/Patient/p1/$everything?_since=2026-11-24", "", hospital, 200, ""},
+		{"encounter", "GET", "/Encounter/e1/$everything", "", hospital, 200, "Encounter/e1 Observation/o1 Practitioner/d1"},
+		{"what the scopes allow", "GET", "/Patient/p1/$everything", "", few, 200, "Patient/p1 Observation/o1 Observation/o2"},
+		{"of others", "GET", "/Patient/p1/$everything", "", clinic, 404, ""},
+		{"of nobody", "GET", "/Patient/none/$everything", "", hospital, 404, ""},
+		{"of another type", "GET", "/Observation/o1/$everything", "", hospital, 404, ""},
+		{"between dates", "GET", "/Patient/p1/$everything?start=2026", "", hospital, 400, ""},
+		{"of no type", "GET", "/Patient/p1/$everything?_type=Colour", "", hospital, 400, ""},
+		{"a bad count", "GET", "/Patient/p1/$everything?_count=some", "", hospital, 400, ""},
+		{"by a resource", "POST", "/Patient/p1/$everything", `{"resourceType":"Patient"}`, hospital, 400, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := s.do(c.as, c.method, Root+c.url, c.body, nil)
+			var got []string
+			for {
+				var bundle struct {
+					Entry []struct{ FullURL string }
+				}
+				if err := json.Unmarshal(w.Body.Bytes(), &bundle); err != nil || w.Code != c.status {
+					t.Fatalf("%d, want %d: %s", w.Code, c.status, w.Body)
+				}
+				for _, e := range bundle.Entry {
+					if e.FullURL != "" {
+						got = append(got, strings.TrimPrefix(e.FullURL, testBase+"/"))
+					}
+				}
+				next := nextLink.FindStringSubmatch(w.Body.String())
+				if next == nil || len(got) > 10 {
+					break
+				}
+				to, err := url.Parse(next[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				w = s.do(c.as, "GET", to.RequestURI(), "", nil)
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("%v, want %s", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,282 @@
+package exchange
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/audit"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/record"
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// Validator judges documents by the definitions of FHIR and by profiles, those
+// that are named and those that the document names itself.
+type Validator interface {
+	Validate(ctx context.Context, doc *fhir.Document, profiles ...string) fhir.Issues
+}
+
+// Validation asks what the exchange would say to a document, or to a deletion.
+type Validation struct {
+	Type, ID string         // ID may be empty
+	Doc      *fhir.Document // nil for the stored document
+	Mode     string         // create, update, delete, profile, or empty: the form alone
+	Profiles []string
+}
+
+// modes gives what somebody must be allowed to do to ask about it.
+var modes = map[string]auth.Action{"create": auth.Create, "update": auth.Update, "delete": auth.Delete, "profile": auth.Read, "": auth.Read}
+
+// Validate judges without changing anything. The error says that the question
+// cannot be answered; what is wrong with the document is in the issues.
+func (s *Service) Validate(ctx context.Context, p auth.Principal, v Validation) (fhir.Issues, error) {
+	about := target(v.Type, v.ID)
+	action, known := modes[v.Mode]
+	if !known {
+		return nil, fhir.Errorf(fhir.CodeInvalid, "", "The mode must be create, update, delete or profile.")
+	}
+	if _, err := auth.Allow(p, action, v.Type); err != nil {
+		return nil, s.refused(ctx, p, "E", "validate", about, err)
+	}
+	if v.Doc == nil && v.Mode != "delete" {
+		if v.ID == "" {
+			return nil, fhir.Errorf(fhir.CodeRequired, "", "Send the resource that is to be validated.").WithStatus(400)
+		}
+		res, err := s.Read(ctx, p, v.Type, v.ID)
+		if err != nil {
+			return nil, err
+		}
+		if v.Doc, err = fhir.Parse(res.Body); err != nil {
+			return nil, err
+		}
+	}
+	var issues fhir.Issues
+	if v.Doc != nil {
+		issues = s.judge(ctx, v)
+	}
+	err := s.Store.View(ctx, func(r store.Reader) error { return s.rehearse(r, p, v, issues.Err() == nil, &issues) })
+	if err != nil {
+		return nil, s.refused(ctx, p, "E", "validate", about, err)
+	}
+	return issues, s.trail(ctx, p, audit.Entry{Action: "E", Operation: "validate", Target: about})
+}
+
+// judge looks at the document alone.
+func (s *Service) judge(ctx context.Context, v Validation) fhir.Issues {
+	issues, _ := s.validate(v.Doc)
+	if s.Validator != nil {
+		return append(issues, s.Validator.Validate(ctx, v.Doc, v.Profiles...)...)
+	}
+	if len(v.Profiles) > 0 {
+		issues = append(issues, fhir.Warningf(fhir.CodeNotSupported, "", "The exchange does not know the profile; the document was judged by the rules of MY Core alone."))
+	}
+	return issues
+}
+
+// rehearse goes through what a write does before it writes.
+func (s *Service) rehearse(r store.Reader, p auth.Principal, v Validation, sound bool, issues *fhir.Issues) error {
+	note := func(err error) error {
+		var list fhir.Issues
+		var one *fhir.Error
+		switch {
+		case err == nil:
+		case fhir.CodeOf(err) == fhir.CodeForbidden:
+			return err
+		case errors.As(err, &list):
+			*issues = append(*issues, list...)
+		case errors.As(err, &one):
+			*issues = append(*issues, one)
+		default:
+			return err
+		}
+		return nil
+	}
+	if v.Mode != "create" && v.Mode != "update" && v.Mode != "delete" {
+		return nil
+	}
+	if v.ID != "" {
+		before, err := record.Load(r, v.Type, v.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			before = nil
+		case err != nil:
+			return err
+		}
+		if err := s.mayWrite(r, p, before); err != nil {
+			return err
+		}
+		switch {
+		case v.Mode == "delete" && before == nil:
+			return note(notFound(v.Type, v.ID))
+		case v.Mode == "delete" && before.Exists():
+			return note(s.unused(r, v.Type, v.ID))
+		case v.Mode == "create" && before.Exists():
+			*issues = append(*issues, fhir.Errorf(fhir.CodeDuplicate, "", "The record exists already."))
+		}
+	}
+	if v.Mode == "delete" || !sound {
+		return nil
+	}
+	doc, err := s.resolve(r, p, v.Doc, nil)
+	if err != nil {
+		return note(err)
+	}
+	found, err := s.rules(r, p, doc)
+	*issues = append(*issues, found.warnings...)
+	return note(err)
+}
+
+// maxEverything bounds the records of one $everything.
+const maxEverything = 1000
+
+// Everything asks for a patient or an encounter with all that refers to it,
+// and with what that stands on.
+type Everything struct {
+	Type, ID      string
+	Types         []string // only these; empty for all
+	Since         time.Time
+	Offset, Count int
+}
+
+// standing are the types on which records stand without being about somebody.
+var standing = map[string]bool{
+	"Organization": true, "Location": true, "Practitioner": true, "PractitionerRole": true, "HealthcareService": true,
+	"Medication": true, "Substance": true, "Device": true, "Schedule": true, "Slot": true,
+}
+
+// Everything gives one page: the record itself, then what refers to it and
+// what those records name, by type and id. What the caller may not see is left
+// out.
+func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything) (SearchResult, error) {
+	about := target(q.Type, q.ID)
+	grant, err := auth.Allow(p, auth.Read, q.Type)
+	if err != nil {
+		return SearchResult{}, s.refused(ctx, p, "R", "everything", about, err)
+	}
+	var out SearchResult
+	err = s.Store.View(ctx, func(r store.Reader) error {
+		center, err := r.Resource(q.Type, q.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return notFound(q.Type, q.ID)
+		}
+		if err != nil {
+			return err
+		}
+		if err := visible(r, grant, q.Type, q.ID); err != nil {
+			return err
+		}
+		if center.Deleted() {
+			return fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", q.Type, q.ID)
+		}
+		all, err := s.around(r, p, center)
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(res store.Resource) bool {
+			return len(q.Types) > 0 && !slices.Contains(q.Types, res.Type) || res.Updated.Before(q.Since)
+		})
+		from := min(q.Offset, len(all))
+		to := min(from+q.Count, len(all))
+		out = SearchResult{Matches: all[from:to], Total: len(all), More: to < len(all)}
+		return nil
+	})
+	if err != nil {
+		return SearchResult{}, s.refused(ctx, p, "R", "everything", about, err)
+	}
+	return out, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "everything", Target: about})
+}
+
+// around collects the record, those that refer to it, and those on which they
+// stand.
+func (s *Service) around(r store.Reader, p auth.Principal, center store.Resource) ([]store.Resource, error) {
+	users, err := r.ReferencedBy(center.Type, center.ID, maxEverything+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(users) > maxEverything {
+		return nil, fhir.Errorf(fhir.CodeTooCostly, "", "More than %d records refer to this one; search for them by their type.", maxEverything).WithStatus(400)
+	}
+	slices.SortFunc(users, func(a, b store.Resource) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID))
+	})
+	seen := map[string]bool{center.Type + "/" + center.ID: true}
+	all := []store.Resource{center}
+	for _, res := range users {
+		if seen[res.Type+"/"+res.ID] {
+			continue
+		}
+		seen[res.Type+"/"+res.ID] = true
+		shown, err := s.shown(r, p, res.Type, res.ID)
+		if err != nil {
+			return nil, err
+		}
+		if shown {
+			all = append(all, res)
+		}
+	}
+	var ground []store.Resource
+	for _, res := range all {
+		found, err := s.ground(r, p, res, seen)
+		if err != nil {
+			return nil, err
+		}
+		if ground = append(ground, found...); len(ground) > maxEverything {
+			return nil, fhir.Errorf(fhir.CodeTooCostly, "", "More than %d records belong to this one; search for them by their type.", maxEverything).WithStatus(400)
+		}
+	}
+	return append(all, ground...), nil
+}
+
+// ground gives what a record stands on, as far as it was not seen before.
+func (s *Service) ground(r store.Reader, p auth.Principal, res store.Resource, seen map[string]bool) ([]store.Resource, error) {
+	doc, err := fhir.Parse(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	var out []store.Resource
+	var walk func(n fhir.Node) error
+	walk = func(n fhir.Node) error {
+		if n.Name() == "reference" && n.Kind() == fhir.String {
+			ref, ok := s.local(n)
+			key := ref.Type + "/" + ref.ID
+			if !ok || !standing[ref.Type] || seen[key] {
+				return nil
+			}
+			seen[key] = true
+			shown, err := s.shown(r, p, ref.Type, ref.ID)
+			if err != nil || !shown {
+				return err
+			}
+			found, err := r.Resource(ref.Type, ref.ID)
+			if errors.Is(err, store.ErrNotFound) || err == nil && found.Deleted() {
+				return nil
+			}
+			out = append(out, found)
+			return err
+		}
+		for c := range n.Children() {
+			if err := walk(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return out, walk(doc.Root())
+}
+
+// shown tells whether somebody may read a record.
+func (s *Service) shown(r store.Reader, p auth.Principal, typ, id string) (bool, error) {
+	grant, err := auth.Allow(p, auth.Read, typ)
+	if err != nil {
+		return false, nil // left out
+	}
+	err = visible(r, grant, typ, id)
+	if fhir.CodeOf(err) == fhir.CodeNotFound && err != nil {
+		return false, nil
+	}
+	return err == nil, err
+}
