@@ -1,0 +1,80 @@
+package validate
+
+import (
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/r4"
+)
+
+// codes gives the codes of a value set, where all are known.
+func (v *Validator) codes(url string) (Codes, bool) {
+	url = unversioned(url)
+	if vs, ok := r4.LookupValueSet(url); ok {
+		return vs, true
+	}
+	if v.opts.ValueSets != nil {
+		return v.opts.ValueSets(url)
+	}
+	return nil, false
+}
+
+// bound judges a coded element by the binding that R4 has for it.
+func (r *run) bound(el *r4.Element, typ string, n fhir.Node) {
+	if el.Binding != nil {
+		r.binding(of("binding", el.Path), el.Binding.Strength, el.Binding.ValueSet, typ, n)
+	}
+}
+
+// binding judges a coded value. A required code that is not in the value set
+// is an error, an extensible one a warning.
+func (r *run) binding(s source, strength, valueSet, typ string, n fhir.Node) {
+	if strength != "required" && strength != "extensible" {
+		return
+	}
+	set, ok := r.v.codes(valueSet)
+	if !ok {
+		return
+	}
+	in, coded := member1(set, typ, n)
+	if in {
+		return
+	}
+	list := ""
+	if vs, ok := set.(*r4.ValueSet); ok {
+		var names []string
+		for _, c := range vs.Codes[:min(len(vs.Codes), 13)] {
+			names = append(names, c.Code)
+		}
+		list = " Use " + oneOf(names) + "."
+	}
+	if strength == "required" {
+		what := "The code is not one that is allowed here."
+		if !coded {
+			what = "A code is required here; a text alone does not do."
+		}
+		r.fail(s, fhir.CodeCodeInvalid, "%s%s The value set is %s.", what, list, valueSet)
+		return
+	}
+	if coded {
+		r.warn(s, fhir.CodeCodeInvalid, "The code is not in the value set %s. Use one of its codes when one fits.", valueSet)
+	}
+}
+
+// member1 tells whether a coded value has a code of the set, and whether it has
+// a code at all.
+func member1(set Codes, typ string, n fhir.Node) (in, coded bool) {
+	switch typ {
+	case "CodeableConcept":
+		for c := range n.All("coding") {
+			i, k := member1(set, "Coding", c)
+			in, coded = in || i, coded || k
+		}
+		return in, coded
+	case "Coding", "Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity":
+		code := n.Get("code")
+		if code.Kind() != fhir.String {
+			return typ != "Coding" && !n.Get("unit").Exists(), false
+		}
+		return set.Has(n.Get("system").String(), code.String()), true
+	}
+	return set.HasCode(n.String()), true
+}

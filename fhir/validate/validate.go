@@ -1,0 +1,232 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/r4"
+)
+
+const structureURL = "http://hl7.org/fhir/StructureDefinition/"
+
+// Options say what a Validator knows besides R4. The zero Options serve.
+type Options struct {
+	// Base is the URL of this server; references below it are its own.
+	Base string
+
+	// References tells whether the targets of references exist; nil: nobody
+	// is asked.
+	References References
+
+	// ValueSets gives the codes of value sets that R4 does not list, by their
+	// URL without a version; nil: there are none.
+	ValueSets func(url string) (Codes, bool)
+
+	// BestPractice reports what R4 only recommends for every resource: a
+	// narrative (dom-6).
+	BestPractice bool
+
+	MaxIssues int           // 0: 100
+	Timeout   time.Duration // 0: 2 seconds
+}
+
+// References knows which resources there are. It is used by many goroutines.
+type References interface {
+	Exists(ctx context.Context, r fhir.Reference) (bool, error)
+}
+
+// Codes are all codes of a value set; *r4.ValueSet is one.
+type Codes interface {
+	HasCode(code string) bool     // in any system
+	Has(system, code string) bool // in the given system
+}
+
+// Validator judges documents. It may be used by many goroutines at once.
+type Validator struct {
+	opts Options
+
+	mu       sync.RWMutex
+	profiles map[string]*profile // by URL
+}
+
+// New makes a Validator that knows R4.
+func New(opts Options) *Validator {
+	if opts.MaxIssues <= 0 {
+		opts.MaxIssues = 100
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 2 * time.Second
+	}
+	return &Validator{opts: opts, profiles: map[string]*profile{}}
+}
+
+// Validate judges a document by R4, by the given profiles (their URLs), and by
+// those that the document itself names and the Validator knows. It gives
+// nothing for a document without faults; issues.Err() tells whether one of
+// them is an error. At most Options.MaxIssues are given, errors before
+// warnings when there are more.
+func (v *Validator) Validate(ctx context.Context, doc *fhir.Document, profiles ...string) fhir.Issues {
+	ctx, cancel := context.WithTimeout(ctx, v.opts.Timeout)
+	defer cancel()
+	r := run{v: v, ctx: ctx}
+	r.document(doc.Root(), profiles)
+	return r.issues
+}
+
+// run is one validation.
+type run struct {
+	v      *Validator
+	ctx    context.Context
+	issues fhir.Issues
+	errors int
+	more   bool // issues were left out
+	ended  bool // the time is over
+	steps  int
+
+	path []step // where the walk is
+
+	// resource is the resource at hand, container the one that holds it when
+	// it is contained, else the same; bundle is the Bundle around both.
+	resource, container, bundle fhir.Node
+
+	seen map[seen]bool // issues of profiles, to say each of them once
+}
+
+// step is one name on the path: its place in a list (-1: no list), and the type
+// that its name says.
+type step struct {
+	name, typ string
+	at        int32
+}
+
+type seen struct{ expression, key string }
+
+func (r *run) push(name, typ string, at int) {
+	r.path = append(r.path, step{name, typ, int32(at)})
+}
+
+func (r *run) pop() { r.path = r.path[:len(r.path)-1] }
+
+// here gives the FHIRPath of the element at hand.
+func (r *run) here() string {
+	var b strings.Builder
+	for i, s := range r.path {
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(s.name)
+		if s.typ != "" {
+			b.WriteString(".ofType(" + s.typ + ")")
+		}
+		if s.at >= 0 {
+			b.WriteString("[" + strconv.Itoa(int(s.at)) + "]")
+		}
+	}
+	return b.String()
+}
+
+// source is where a rule comes from: its key and the profile that has it.
+type source struct{ key, profile string }
+
+// of gives the source of a rule of R4 by the path of the element that has it.
+func of(key, path string) source {
+	typ, _, _ := strings.Cut(path, ".")
+	return source{key, structureURL + typ}
+}
+
+// fail reports an error at the element at hand.
+func (r *run) fail(s source, code fhir.Code, format string, args ...any) {
+	r.report(fhir.SeverityError, s, code, r.here(), format, args...)
+}
+
+func (r *run) warn(s source, code fhir.Code, format string, args ...any) {
+	r.report(fhir.SeverityWarning, s, code, r.here(), format, args...)
+}
+
+// report adds an issue. Of an element and a rule it is said once. A list that
+// is full gives up a warning for an error.
+func (r *run) report(severity fhir.Severity, s source, code fhir.Code, expression, format string, args ...any) {
+	if r.ended {
+		return
+	}
+	at := seen{expression, s.key}
+	if r.seen[at] {
+		return
+	}
+	if r.seen == nil {
+		r.seen = map[seen]bool{}
+	}
+	if len(r.seen) < 10*r.v.opts.MaxIssues {
+		r.seen[at] = true
+	}
+	if len(r.issues) >= r.v.opts.MaxIssues && !r.room(severity) {
+		return
+	}
+	e := fhir.Errorf(code, expression, "%s: %s (rule %s of %s)", expression, fmt.Sprintf(format, args...), s.key, s.profile)
+	if severity != fhir.SeverityError {
+		e.Severity = severity
+	} else {
+		r.errors++
+	}
+	r.issues = append(r.issues, e)
+}
+
+// room tells whether there is place for one more issue after the list was full.
+func (r *run) room(severity fhir.Severity) bool {
+	r.more = true
+	if severity != fhir.SeverityError || r.errors >= r.v.opts.MaxIssues {
+		return false
+	}
+	for i := len(r.issues) - 1; i >= 0; i-- {
+		if r.issues[i].Severity != "" {
+			r.issues = append(r.issues[:i], r.issues[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// full tells whether nothing more can be found out: the time is over, or every
+// place is taken by an error.
+func (r *run) full() bool {
+	if r.steps++; r.steps%64 == 0 && !r.ended && r.ctx.Err() != nil {
+		r.stop()
+	}
+	return r.ended || r.errors >= r.v.opts.MaxIssues
+}
+
+// stop ends the run because its time is over.
+func (r *run) stop() {
+	if r.ended {
+		return
+	}
+	e := fhir.Errorf(fhir.CodeTooCostly, "", "The document could not be judged to its end within %v; what stands before this was found until then.", r.v.opts.Timeout)
+	if len(r.issues) >= r.v.opts.MaxIssues {
+		r.issues = r.issues[:r.v.opts.MaxIssues-1]
+	}
+	r.issues = append(r.issues, e)
+	r.errors++
+	r.ended = true
+}
+
+// document judges a whole document.
+func (r *run) document(root fhir.Node, profiles []string) {
+	typ := root.Get("resourceType").String()
+	r.resource, r.container = root, root
+	r.push(typ, "", -1)
+	if !r4.IsResource(typ) {
+		r.fail(source{"type", structureURL + "Resource"}, fhir.CodeNotSupported,
+			"R4 has no such resource type that a document can have. Write resourceType as in http://hl7.org/fhir/R4/resourcelist.html.")
+		return
+	}
+	if typ == "Bundle" {
+		r.bundle = root
+	}
+	r.resourceContent(root, typ)
+	r.apply(root, typ, profiles)
+}
