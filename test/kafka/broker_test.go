@@ -109,6 +109,7 @@ func TestBrokers(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			k := b.start(t)
 			t.Run("topics have partitions and a retention", func(t *testing.T) { testTopics(t, k) })
+			t.Run("settings of topics are checked", func(t *testing.T) { testCheck(t, k) })
 			t.Run("order per key", func(t *testing.T) { testOrder(t, k) })
 			t.Run("exact bytes", func(t *testing.T) { testExact(t, k) })
 			t.Run("groups go on", func(t *testing.T) { testGroups(t, k) })
@@ -217,6 +218,49 @@ func testTopics(t *testing.T, k *kind) {
 	if settings["retention.ms"] != k.retention || settings["cleanup.policy"] != "delete" {
 		t.Errorf("the topic has retention.ms %q and cleanup.policy %q", settings["retention.ms"], settings["cleanup.policy"])
 	}
+}
+
+// testCheck sees that what the publisher makes passes its own check, and what
+// others have changed does not.
+func testCheck(t *testing.T, k *kind) {
+	if k.retention == "-1" {
+		t.Skip("the embedded broker has its own retention, and lets nobody change settings")
+	}
+	name, p := topic(t, k), k.publisher(t)
+	if err := p.EnsureTopics(patience(t), name); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := p.CheckTopics(patience(t), name, name+".missing"); err != nil || len(found) > 0 {
+		t.Errorf("of a new topic: %v, error %v", found, err)
+	}
+	set := func(key, value string) kadm.AlterConfig {
+		return kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: kadm.StringPtr(value)}
+	}
+	changed, err := admin(t, k.addr).AlterTopicConfigs(patience(t), []kadm.AlterConfig{
+		set("retention.ms", "604800000"), set("segment.ms", "604800000"), set("max.message.bytes", "1000"), set("min.insync.replicas", "5"),
+	}, name)
+	if err == nil {
+		_, err = changed.On(name, func(r *kadm.AlterConfigsResponse) error { return r.Err })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"retention.ms is 604800000, want 259200000", "segment.ms is 604800000, want at most 21600000",
+		"max.message.bytes is 1000, want at least 1000012", "min.insync.replicas is 5, want ",
+	}
+	eventually(t, func(ctx context.Context) error {
+		found, err := p.CheckTopics(ctx, name)
+		if err == nil && len(found) != len(want) {
+			err = fmt.Errorf("found %v", found)
+		}
+		for i := 0; err == nil && i < len(want); i++ {
+			if report := "topic " + name + ": " + want[i]; !strings.HasPrefix(found[i].String(), report) {
+				err = fmt.Errorf("the report is %q, want %q", found[i], report)
+			}
+		}
+		return err
+	})
 }
 
 func testOrder(t *testing.T, k *kind) {
