@@ -25,6 +25,9 @@ func condition(typ, key, value, base string) (c store.Clause, known bool, err er
 	}
 	c.Param = code
 	values := split(value, ',')
+	if p.Kind == Quantity && modifier != "missing" {
+		values = p.inOneUnit(values, &c)
+	}
 	if len(values) > maxAny {
 		return c, true, fhir.Errorf(fhir.CodeTooCostly, "", "%s may have at most %d alternatives.", code, maxAny).WithStatus(400)
 	}
@@ -90,9 +93,9 @@ func (p Param) matcher() matcher {
 		return p.text
 	case Date:
 		return p.date
-	case Number:
+	case Number, Quantity:
 		return p.number
-	case URI:
+	case URI, Canonical:
 		return uri
 	}
 	return id
@@ -112,7 +115,7 @@ func (p Param) stored() store.Kind {
 		return store.Reference
 	case String, Name:
 		return store.String
-	case Date, Number:
+	case Date, Number, Quantity:
 		return store.Date
 	}
 	return store.Token
@@ -235,6 +238,30 @@ func (p Param) date(value, _ string) ([]store.Match, error) {
 		m.Low, m.High = m.Low-(m.High-m.Low), m.High+(m.High-m.Low)
 	}
 	return []store.Match{m}, nil
+}
+
+// inOneUnit takes the unit off quantities; c is adapted. Alternatives in
+// different units are left as they are, and so refused.
+func (p Param) inOneUnit(values []string, c *store.Clause) []string {
+	param := ""
+	numbers := make([]string, 0, len(values))
+	for _, v := range values {
+		parts := split(v, '|')
+		in := p.Code
+		switch len(parts) {
+		case 2: // as 5.4|mg is often written
+			in = inUnit(p.Code, unescape(parts[1]), "")
+		case 3:
+			in = inUnit(p.Code, unescape(parts[2]), unescape(parts[1]))
+		}
+		if len(parts) > 3 || param != "" && in != param {
+			return values
+		}
+		param = in
+		numbers = append(numbers, parts[0])
+	}
+	c.Param = param
+	return numbers
 }
 
 func (p Param) number(value, _ string) ([]store.Match, error) {

@@ -31,8 +31,13 @@ const (
 // be read, such as a date that is none, have no entry.
 func Index(doc *fhir.Document, bases ...string) []store.Entry {
 	ix := indexer{bases: bases, entries: make([]store.Entry, 0, 48)}
-	for i := range params[doc.Type()] {
-		p := &params[doc.Type()][i]
+	for i := range params()[doc.Type()] {
+		p := &params()[doc.Type()][i]
+		if p.compute != nil {
+			for _, code := range p.compute(doc.Root()) {
+				ix.addToken(p.Code, code, "")
+			}
+		}
 		add := indexers[p.Kind]
 		for _, path := range p.paths {
 			path.walk(doc.Root(), func(n fhir.Node) { add(&ix, p, n) })
@@ -79,6 +84,8 @@ var indexers = map[Kind]func(*indexer, *Param, fhir.Node){
 	Date:      (*indexer).date,
 	Number:    (*indexer).number,
 	URI:       (*indexer).uri,
+	Canonical: (*indexer).uri,
+	Quantity:  (*indexer).quantity,
 }
 
 func (ix *indexer) add(e store.Entry) {
@@ -229,7 +236,69 @@ func (ix *indexer) date(p *Param, n fhir.Node) {
 // number keeps a decimal as a range of one millionth, so that numbers compare
 // as dates do.
 func (ix *indexer) number(p *Param, n fhir.Node) {
-	if v, ok := millionths(n.String()); ok {
+	if n.Kind() == fhir.Object {
+		ix.quantity(p, n)
+	} else if v, ok := millionths(n.String()); ok {
 		ix.add(store.Entry{Param: p.Code, Kind: store.Date, Low: v, High: v + 1})
 	}
+}
+
+// quantity keeps the value of a Quantity, Money or Range: once without unit,
+// and once for each way to name the unit.
+func (ix *indexer) quantity(p *Param, n fhir.Node) {
+	e := store.Entry{Kind: store.Date, Low: math.MinInt64, High: math.MaxInt64}
+	unit := n
+	if value := n.Get("value"); value.Exists() {
+		v, ok := millionths(value.String())
+		if !ok {
+			return
+		}
+		e.Low, e.High = v, v+1
+		switch n.Get("comparator").String() {
+		case "<", "<=":
+			e.Low = math.MinInt64
+		case ">", ">=":
+			e.High = math.MaxInt64
+		}
+	} else {
+		low, high := n.Get("low"), n.Get("high")
+		if v, ok := millionths(low.Get("value").String()); ok {
+			e.Low, unit = v, low
+		}
+		if v, ok := millionths(high.Get("value").String()); ok {
+			e.High, unit = v+1, high
+		}
+		if unit == n || e.Low >= e.High {
+			return
+		}
+	}
+	e.Param = p.Code
+	ix.add(e)
+	code, system := unit.Get("code").String(), unit.Get("system").String()
+	if currency := unit.Get("currency").String(); currency != "" {
+		code, system = currency, "urn:iso:std:iso:4217"
+	}
+	units := []string{inUnit(p.Code, code, "")}
+	if system != "" {
+		units = append(units, inUnit(p.Code, code, system))
+	}
+	if text := unit.Get("unit").String(); text != code {
+		units = append(units, inUnit(p.Code, text, ""))
+	}
+	for _, param := range units {
+		if param != p.Code && len(param) <= maxUnit {
+			e.Param = param
+			ix.add(e)
+		}
+	}
+}
+
+const maxUnit = 200 // bytes of a parameter with a unit
+
+// inUnit names the view of a quantity parameter that holds one unit alone.
+func inUnit(param, code, system string) string {
+	if code == "" {
+		return param
+	}
+	return param + ":" + TokenValue(code, system)
 }

@@ -221,7 +221,7 @@ func references(value string) (found []Include) {
 	if len(parts) == 3 {
 		target = parts[2]
 	}
-	for _, p := range params[parts[0]] {
+	for _, p := range params()[parts[0]] {
 		if p.Kind == Reference && (parts[1] == "*" || parts[1] == p.Code) && (target == "" || p.leadsTo(target)) {
 			found = append(found, Include{Type: parts[0], Param: p.Code, Target: target})
 		}

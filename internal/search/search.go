@@ -7,7 +7,7 @@
 // so what is indexed can be asked for and the other way round.
 //
 // The package is pure: it neither reads nor writes the database. It knows no
-// composite and no quantity parameters, no _has, and chains and includes of
+// composite parameters, no _has, and chains and includes of
 // one step only.
 package search
 
@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -66,12 +67,15 @@ const (
 	Date                      // date, dateTime, instant, Period
 	Number                    // a decimal
 	URI                       // an address or canonical, compared as a whole
+	Canonical                 // a reference by canonical address
+	Quantity                  // a number with a unit
 )
 
 // fhirType gives the search parameter type of the FHIR specification.
 var fhirType = map[Kind]string{
 	Token: "token", Code: "token", Reference: "reference", String: "string",
 	Name: "string", Date: "date", Number: "number", URI: "uri",
+	Canonical: "reference", Quantity: "quantity",
 }
 
 // Param is a search parameter of a resource type.
@@ -80,10 +84,12 @@ type Param struct {
 	Kind   Kind
 	Target []string // types that a reference may lead to; empty for any
 	paths  []path
+
+	compute func(root fhir.Node) []string // instead of paths
 }
 
 // Type gives the parameter's type in the words of FHIR: token, reference,
-// string, date, number or uri.
+// string, date, number, quantity or uri.
 func (p Param) Type() string { return fhirType[p.Kind] }
 
 // leadsTo tells whether the reference may lead to the type.
@@ -92,17 +98,17 @@ func (p Param) leadsTo(typ string) bool {
 }
 
 // TypeNamed tells whether name is a resource type of FHIR R4.
-func TypeNamed(name string) bool { return params[name] != nil }
+func TypeNamed(name string) bool { return params()[name] != nil }
 
 // Types gives the resource types of FHIR R4 in alphabetical order.
 func Types() []string { return slices.Clone(resourceTypes) }
 
 // Params gives the search parameters of a resource type by code, without _id
 // and _lastUpdated, which every stored type has.
-func Params(typ string) []Param { return slices.Clone(params[typ]) }
+func Params(typ string) []Param { return slices.Clone(params()[typ]) }
 
 func find(typ, code string) (Param, bool) {
-	i, ok := slices.BinarySearchFunc(params[typ], code, func(p Param, code string) int {
+	i, ok := slices.BinarySearchFunc(params()[typ], code, func(p Param, code string) int {
 		switch {
 		case p.Code < code:
 			return -1
@@ -114,5 +120,5 @@ func find(typ, code string) (Param, bool) {
 	if !ok {
 		return Param{}, false
 	}
-	return params[typ][i], true
+	return params()[typ][i], true
 }

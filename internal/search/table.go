@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // row defines one search parameter. In base, "*" stands for every stored type
@@ -22,8 +23,8 @@ const (
 	attendee    = "Patient Practitioner PractitionerRole RelatedPerson Device HealthcareService Location"
 )
 
-// table holds the parameters of FHIR R4 that the exchange implements and those
-// of MY Core.
+// table holds the parameters of MY Core, and those of FHIR R4 that the exchange
+// reads in its own way; defined adds the others.
 var table = []row{
 	{"*", "identifier", Token, "identifier", ""},
 	{"*", "_profile", URI, "meta.profile", ""},
@@ -277,7 +278,10 @@ var table = []row{
 func Stored(typ string) bool { return typ != "AuditEvent" }
 
 // params holds the table by resource type, each type's parameters in order.
-var params = arrange(table)
+//
+// The table's own rows come first, then what FHIR R4 defines, then the rows
+// for types in general.
+var params = sync.OnceValue(func() map[string][]Param { return arrange(table) })
 
 func arrange(rows []row) map[string][]Param {
 	named := make(map[string]bool)
@@ -286,11 +290,24 @@ func arrange(rows []row) map[string][]Param {
 	}
 	byType := make(map[string][]Param, len(resourceTypes))
 	for _, typ := range resourceTypes {
+		var all, general []Param
 		for _, r := range rows {
-			if r.base == typ || r.base == "*" && Stored(typ) || r.base == "?" && !named[typ] {
-				byType[typ] = append(byType[typ], r.param())
+			switch {
+			case r.base == typ || r.base == "*" && Stored(typ) && r.code[0] == '_':
+				all = append(all, r.param())
+			case r.base == "*" && Stored(typ) || r.base == "?" && !named[typ]:
+				general = append(general, r.param())
 			}
 		}
+		if Stored(typ) {
+			general = append(defined(typ), general...)
+		}
+		for _, p := range general {
+			if !slices.ContainsFunc(all, func(q Param) bool { return q.Code == p.Code }) {
+				all = append(all, p)
+			}
+		}
+		byType[typ] = all
 		slices.SortFunc(byType[typ], func(a, b Param) int { return cmp.Compare(a.Code, b.Code) })
 	}
 	return byType
