@@ -26,8 +26,8 @@ var layers = [][]string{
 	{"internal/booking"},
 	{"internal/consult"},
 	{"internal/exchange"},
-	{"source", "internal/outbox", "internal/kafka", "internal/meeting/room/signal"},
-	{"internal/broker", "internal/meeting/room", "internal/meeting/room/headless"},
+	{"source", "internal/outbox", "internal/kafka", "internal/meeting/room/signal", "internal/meeting/jitsi/roster", "internal/meeting/jitsitest"},
+	{"internal/broker", "internal/meeting/room", "internal/meeting/room/headless", "internal/meeting/jitsi", "internal/meeting/jaas"},
 	{"internal/web/ui"},
 	{"internal/api", "internal/web/portal", "internal/web/desk"},
 	{"internal/play"},
@@ -44,6 +44,7 @@ var public = map[string]bool{"fhir": true, "fhir/fhirpath": true, "fhir/r4": tru
 // concrete packages are named by app (and by tests) only.
 var concrete = map[string]bool{
 	"internal/store/sqlite": true, "internal/store/postgres": true, "internal/broker": true, "internal/kafka": true, "internal/meeting/room": true,
+	"internal/meeting/jitsi": true, "internal/meeting/jaas": true,
 }
 
 func TestPackagesImportOnlyLowerLayers(t *testing.T) {
