@@ -71,7 +71,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	a := &App{cfg: cfg, log: log, clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDefinitions, a.openDemo, a.openTopics, a.serve, a.openDesk, a.keepTime,
+		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDefinitions, a.openDemo, a.firstTopics, a.serve, a.openDesk, a.keepTime,
 	} {
 		if err := step(ctx); err != nil {
 			a.Stop()
@@ -243,6 +243,21 @@ func (a *App) openDemo(ctx context.Context) (err error) {
 	}
 	a.every(time.Minute, "demo data", s.refresh)
 	return a.cast.write(a.cfg.Data)
+}
+
+// firstTopics makes the topics before anybody comes. Brokers of others that are
+// away do not hold up the start: events wait for them, /readyz tells, and the
+// topics are made later.
+func (a *App) firstTopics(ctx context.Context) error {
+	if a.cfg.KafkaBrokers == "" {
+		return a.openTopics(ctx)
+	}
+	limited, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	if err := a.openTopics(limited); err != nil {
+		a.log.Warn("the exchange starts without its topics", "error", err)
+	}
+	return ctx.Err()
 }
 
 // openTopics makes the topics of every organisation, so that source systems
