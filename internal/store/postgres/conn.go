@@ -32,6 +32,7 @@ type conn struct {
 	batch  pgx.Batch
 	failed error // the first error of a statement: nothing more can be done
 	seen   map[string]seen
+	trips  int // to the server and back
 }
 
 // seen is what the transaction knows of a record.
@@ -137,6 +138,7 @@ func (c *conn) once(queued []*pgx.QueuedQuery, read func(pgx.Rows) error) (err e
 	for _, q := range queued {
 		batch.Queue(q.SQL, q.Arguments...)
 	}
+	c.trips++
 	answers := c.sql.SendBatch(c.ctx, &batch)
 	defer func() { err = c.told(errors.Join(err, answers.Close())) }()
 	for i := range queued {
@@ -166,6 +168,11 @@ func (c *conn) once(queued []*pgx.QueuedQuery, read func(pgx.Rows) error) (err e
 	return rows.Err()
 }
 
+// prepared are the codes that a client gives whose memory of prepared
+// statements is wrong, as after an error while it prepared several: nothing
+// was run, and another connection serves.
+var prepared = []string{"42P05", "26000"}
+
 // told is the error of a statement as the rest of the store knows it.
 func (c *conn) told(err error) error {
 	if err == nil {
@@ -173,6 +180,9 @@ func (c *conn) told(err error) error {
 	}
 	var known *pgconn.PgError
 	if errors.As(err, &known) {
+		if is(known, prepared...) {
+			_ = c.sql.Conn().Close(c.ctx)
+		}
 		return fmt.Errorf("postgres: %w", known) // once, not as often as there were statements
 	}
 	if ctx := c.ctx.Err(); ctx != nil {

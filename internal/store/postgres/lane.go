@@ -107,9 +107,16 @@ func (s *Store) alone(ctx context.Context, fn func(store.Tx) error) (err error, 
 func transient(err error) bool { return retryable(err) || is(err, "23505") }
 
 // commit ends a transaction, with all that still waits, in one round trip.
+// The connection has answered before: one that died while nobody used it is
+// noticed when it may still be replaced.
 func (c *conn) commit() error {
 	if c.batch.Len() == 1 && !c.begun { // nothing was done
 		return nil
+	}
+	if !c.begun {
+		if err := c.flush(); err != nil {
+			return err
+		}
 	}
 	c.queue("COMMIT")
 	err := c.flush()
@@ -206,7 +213,9 @@ func (s *Store) together(batch []*job) (err error, again bool) { //nolint:revive
 			if len(batch) == 1 {
 				return nil, false // rolled back by its end
 			}
-			c.undo()
+			if c.undo(); c.failed != nil {
+				return c.failed, retryable(c.failed)
+			}
 		}
 	}
 	c.caller = context.Background()
@@ -226,8 +235,10 @@ func (c *conn) undo() {
 		}
 	}
 	c.batch.QueuedQueries = nil
-	c.queue("ROLLBACK TO SAVEPOINT job")
-	c.queue("RELEASE SAVEPOINT job")
+	// By itself: until it is done, the server refuses to prepare statements.
+	if _, err := c.sql.Conn().PgConn().Exec(c.ctx, "ROLLBACK TO SAVEPOINT job; RELEASE SAVEPOINT job").ReadAll(); err != nil {
+		c.failed = c.told(err)
+	}
 }
 
 // guarded turns a panic of one job into its error, so that the others and the

@@ -64,7 +64,10 @@ var _ store.Store = (*Store)(nil)
 // the newest version. It gives ErrNewer when a newer program wrote it. Each
 // process has two bounded pools, for updates and for views; pool_max_conns in
 // the URL sets the size of each.
-func Open(ctx context.Context, url string) (_ *Store, err error) {
+func Open(ctx context.Context, url string) (*Store, error) { return connect(ctx, url, nil) }
+
+// connect is Open with an observer of all statements.
+func connect(ctx context.Context, url string, tracer pgx.QueryTracer) (_ *Store, err error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
@@ -72,6 +75,7 @@ func Open(ctx context.Context, url string) (_ *Store, err error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		config.MaxConns = int32(max(8, 2*runtime.GOMAXPROCS(0))) //nolint:gosec // a small number
 	}
+	config.ConnConfig.Tracer = tracer
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	parameters := config.ConnConfig.RuntimeParams
 	for name, value := range map[string]string{
@@ -79,6 +83,8 @@ func Open(ctx context.Context, url string) (_ *Store, err error) {
 		"statement_timeout":                   fmt.Sprint(statementLimit.Milliseconds()),
 		"idle_in_transaction_session_timeout": fmt.Sprint(idleLimit.Milliseconds()),
 		"synchronous_commit":                  "on",
+		"random_page_cost":                    "1.1", // of a disk without a moving head
+		"jit":                                 "off", // costs more than these statements
 	} {
 		if parameters[name] == "" {
 			parameters[name] = value
@@ -199,7 +205,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 // retryable tells that a transaction failed because of others, and will not
 // fail for the same reason for ever.
 func retryable(err error) bool {
-	return is(err, "40001", "40P01", "55P03") || lost(err)
+	return is(err, "40001", "40P01", "55P03") || is(err, prepared...) || lost(err)
 }
 
 // lost tells that the server or the connection to it has gone.

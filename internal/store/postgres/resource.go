@@ -216,8 +216,9 @@ func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	if q.Organization != "" {
 		where, args = where+" AND "+mayBeSeen, append(args, q.Organization, q.Organization)
 	}
-	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM resource r JOIN "
-	both := columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where
+	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM "
+	both := "SELECT r.type, r.id, r.version, r.updated, r.method, r.organization, r.body, r.rid FROM resource r WHERE " + strings.ReplaceAll(where, "v.", "r.") +
+		" UNION ALL " + columns + "resource r JOIN resource_version v ON v.rid = r.rid WHERE " + where
 	args = append(args, args...)
 	page := store.Page{}
 	if err := r.one("SELECT count(*) FROM ("+both+") h", args, &page.Total); err != nil {

@@ -53,7 +53,7 @@ func (r reader) Search(q store.Query) (store.Page, error) {
 		}
 	}
 	for i, s := range q.Sort {
-		sorted(&from, &order, named, q.Type, i, s)
+		sorted(&from, &order, q.Type, i, s)
 	}
 	order.add(rid+" LIMIT ? OFFSET ?", q.Count+1, q.Offset)
 	args := append(append(from.args, where.args...), order.args...)
@@ -105,9 +105,10 @@ func selective(c store.Clause) int {
 }
 
 // sorted adds one order: by a column of its own, or by the lowest (for a
-// descending order the highest) value of a parameter. named tells which records
-// matter, if only some do.
-func sorted(from, order *sqlText, named sqlText, typ string, i int, s store.Sort) {
+// descending order the highest) value of a parameter, looked up record by
+// record: what is added to each keeps the server from walking the parameter's
+// values in their order, OFFSET from looking it up twice.
+func sorted(from, order *sqlText, typ string, i int, s store.Sort) {
 	direction, pick := "", "min"
 	if s.Descending {
 		direction, pick = " DESC", "max"
@@ -119,14 +120,10 @@ func sorted(from, order *sqlText, named sqlText, typ string, i int, s store.Sort
 		order.add("r.updated" + direction + ", ")
 	default:
 		name := "s" + string(rune('a'+i))
-		only := ""
-		if named.text != "" {
-			only = " AND " + named.text
-		}
-		p := append([]any{param(typ, s.Param)}, named.args...)
-		from.add(" LEFT JOIN (SELECT rid, "+pick+"(v) v, "+pick+"(d) d FROM (SELECT rid, value v, NULL::bigint d FROM index_value WHERE param = ?"+only+
-			" UNION ALL SELECT rid, NULL, low FROM index_date WHERE param = ?"+only+") entries GROUP BY rid) "+name+" ON "+name+".rid = r.rid", append(p, p...)...)
-		order.add(name + ".rid IS NULL, " + name + ".d" + direction + ", " + name + ".v" + direction + ", ")
+		p := param(typ, s.Param)
+		from.add(" CROSS JOIN LATERAL (SELECT (SELECT "+pick+"(value || '') FROM index_value WHERE rid = r.rid AND param = ?) v, "+
+			"(SELECT "+pick+"(low + 0) FROM index_date WHERE rid = r.rid AND param = ?) d OFFSET 0) "+name, p, p)
+		order.add("(" + name + ".v IS NULL AND " + name + ".d IS NULL), " + name + ".d" + direction + ", " + name + ".v" + direction + ", ")
 	}
 }
 
@@ -201,6 +198,8 @@ func entries(typ, name string, m store.Match) (sqlText, error) {
 		return sqlText{"SELECT rid FROM index_date WHERE param = ? AND " + d.text, append([]any{p}, d.args...)}, err
 	case m.Compare == store.Equal:
 		return sqlText{"SELECT rid FROM index_value WHERE param = ? AND value = ?", []any{p, key(m.Value)}}, nil
+	case m.Compare == store.Contains:
+		return sqlText{"SELECT rid FROM index_value WHERE param = ? AND strpos(value, ?) > 0", []any{p, text(m.Value)}}, nil
 	case m.Compare == store.HasPrefix:
 		return sqlText{"SELECT rid FROM index_value WHERE param = ? AND value >= ? AND value < ?", []any{p, text(m.Value), after(text(m.Value))}}, nil
 	}

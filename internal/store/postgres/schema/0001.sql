@@ -60,6 +60,7 @@ CREATE TABLE granted (
   organization text   COLLATE "C" NOT NULL,
   PRIMARY KEY (rid, organization)
 );
+CREATE INDEX granted_organization ON granted (organization, rid);
 
 CREATE TABLE session (
   token        text   COLLATE "C" PRIMARY KEY,
