@@ -15,7 +15,7 @@ import (
 // Bounds of a FHIRPath Patch, which reads the record anew for each operation.
 const (
 	maxPathOperations = 100
-	maxPathBytes      = 64 << 20 // record's size times operations
+	maxPathBytes      = 16 << 20 // record's size times operations
 )
 
 // ParseFHIRPathPatch reads a FHIRPath Patch: a Parameters resource whose
@@ -116,6 +116,9 @@ func (p pathPatch) apply(ctx context.Context, doc *fhir.Document) ([]byte, error
 	}
 	raw := doc.Bytes()
 	for _, op := range p {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		d, err := fhir.Parse(raw)
 		if err != nil {
 			return nil, err

@@ -97,10 +97,13 @@ func pointer(s string) (steps []string, ok bool) {
 }
 
 // apply implements Change.
-func (p jsonPatch) apply(_ context.Context, doc *fhir.Document) ([]byte, error) {
+func (p jsonPatch) apply(ctx context.Context, doc *fhir.Document) ([]byte, error) {
 	root := grow(doc.Bytes())
 	room := fhir.DefaultLimits.Bytes // for all that the patch adds: copies of copies grow fast
 	for i, op := range p {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if err := op.do(&root, &room); err != nil {
 			err.Diagnostics = "Operation " + strconv.Itoa(i+1) + " of the patch (" + op.op + "): " + err.Diagnostics
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
@@ -68,7 +69,7 @@ func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p 
 	if w.IfMatch != 0 && before.Version != w.IfMatch {
 		return Outcome{}, errChanged()
 	}
-	raw, err := w.Change.apply(ctx, before.Doc)
+	raw, err := applied(ctx, w.Change, before.Doc)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -84,6 +85,19 @@ func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p 
 		return Outcome{}, err
 	}
 	return s.put(tx, e, p, Write{Type: w.Type, ID: w.ID, Doc: doc, IfMatch: w.IfMatch}, issues, ids)
+}
+
+// patchTime bounds the work on one patch: others wait to write meanwhile.
+const patchTime = 2 * time.Second
+
+func applied(ctx context.Context, c Change, doc *fhir.Document) ([]byte, error) {
+	in, cancel := context.WithTimeout(ctx, patchTime)
+	defer cancel()
+	raw, err := c.apply(in, doc)
+	if in.Err() != nil && ctx.Err() == nil {
+		return nil, fhir.Errorf(fhir.CodeTooCostly, "", "The patch takes too long; send it in parts or as a PUT.")
+	}
+	return raw, err
 }
 
 // unprocessable says that it is the result of a patch that is wrong, not the

@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -234,5 +236,56 @@ func TestFHIRPathPatchRefused(t *testing.T) {
 				t.Errorf("%v, want %s; %s", err, c.code, out)
 			}
 		})
+	}
+}
+
+// Whatever a patch does to whatever document: it ends, and what it has not
+// named keeps its bytes.
+func FuzzJSONPatch(f *testing.F) {
+	f.Add(spaced, `[{"op":"add","path":"/name/0/given/-","value":"z"},{"op":"move","from":"/name/0","path":"/name/1"},{"op":"remove","path":"/a~1b"}]`)
+	f.Add(`{"resourceType":"Xx","a":[[],{}, [ ]]}`, `[{"op":"copy","from":"/a","path":"/a/0/0"},{"op":"test","path":"/a/1","value":{}}]`)
+	f.Add(`{"resourceType":"Xx","":{"~":1}}`, `[{"op":"replace","path":"//~0","value":null},{"op":"add","path":"","value":{"resourceType":"Yy"}}]`)
+	f.Fuzz(func(t *testing.T, document, patch string) {
+		doc, err := fhir.Parse([]byte(document))
+		if err != nil {
+			return
+		}
+		if got := grow(doc.Bytes()).write(nil); string(got) != string(doc.Bytes()) {
+			t.Fatalf("%s\n%s", got, doc.Bytes())
+		}
+		c, err := ParseJSONPatch([]byte(patch))
+		if err != nil {
+			return
+		}
+		raw, err := c.apply(t.Context(), doc)
+		if err != nil {
+			return
+		}
+		if !json.Valid(raw) {
+			t.Fatalf("%s gives %s", patch, raw)
+		}
+	})
+}
+
+// A patch that takes too long is given up, and the record stays as it is.
+func TestPatchIsGivenUp(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	doc, err := fhir.Parse([]byte(spaced))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, patch := range []string{`[{"op":"remove","path":"/active"}]`, parameters(operation("delete", "Patient.active"))} {
+		c, err := change(t, patch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw, err := c.apply(ended, doc); err == nil {
+			t.Errorf("%s", raw)
+		}
+	}
+	large := strings.TrimSuffix(spaced, "}") + `,"text":{"div":"` + strings.Repeat("x", maxPathBytes/maxPathOperations+1) + `"}}`
+	if _, err := changed(t, large, parameters(strings.TrimSuffix(strings.Repeat(operation("delete", "Patient.photo")+",", maxPathOperations), ","))); fhir.CodeOf(err) != fhir.CodeTooCostly {
+		t.Errorf("%v", err)
 	}
 }
