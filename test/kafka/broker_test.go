@@ -34,6 +34,7 @@ type kind struct {
 	retention  string // of new topics
 	kill       func() // nil when it cannot be killed
 	revive     func()
+	lossy      func(*testing.T) *lossy // a way there that loses answers
 }
 
 // childDir, in the environment, makes this program an embedded broker.
@@ -82,6 +83,14 @@ func embedded(t *testing.T) *kind {
 			t.Fatalf("the embedded broker did not start: %q %v", line, err)
 		}
 	}
+	k.lossy = func(t *testing.T) *lossy { // a broker of its own: it has one address
+		b := &broker.Broker{Dir: filepath.Join(t.TempDir(), "kafka"), Listen: free(t), Advertise: free(t)}
+		if err := b.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Stop)
+		return newLossy(t, b.Advertise, b.Listen)
+	}
 	k.revive()
 	t.Cleanup(func() { k.kill() })
 	return k
@@ -97,6 +106,7 @@ func production(t *testing.T) *kind {
 	s := apache(t)
 	k.addr, k.kill = s.open, s.kill
 	k.revive = s.start // clients wait until it is ready
+	k.lossy = func(t *testing.T) *lossy { return newLossy(t, s.far, s.near) }
 	return k
 }
 
@@ -111,6 +121,7 @@ func TestBrokers(t *testing.T) {
 			t.Run("topics have partitions and a retention", func(t *testing.T) { testTopics(t, k) })
 			t.Run("settings of topics are checked", func(t *testing.T) { testCheck(t, k) })
 			t.Run("order per key", func(t *testing.T) { testOrder(t, k) })
+			t.Run("lost answers", func(t *testing.T) { testLost(t, k) })
 			t.Run("exact bytes", func(t *testing.T) { testExact(t, k) })
 			t.Run("groups go on", func(t *testing.T) { testGroups(t, k) })
 			t.Run("large messages", func(t *testing.T) { testLarge(t, k) })
@@ -289,9 +300,6 @@ func testOrder(t *testing.T, k *kind) {
 		last[key], where[key] = n, r.Partition
 		if got := places[store.Published{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}]; got != string(r.Value) {
 			t.Errorf("at %d/%d is event %d, not %q as Publish said", r.Partition, r.Offset, n, got)
-		}
-		if r.ProducerID < 0 {
-			t.Fatal("the producer is not idempotent: a repeated request would be written twice")
 		}
 	}
 	if len(log) != events || len(last) != 7 {

@@ -86,6 +86,7 @@ func tool(t *testing.T, class string, args ...string) string {
 // its lives.
 type server struct {
 	open, signIn, mutual string // host:port of the listeners
+	near, far            string // a listener, and how it is told to clients
 	dir                  string
 	pki                  *authority
 
@@ -97,13 +98,13 @@ type server struct {
 // apache starts a server and waits until it answers.
 func apache(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), open: free(t), signIn: free(t), mutual: free(t)}
+	s := &server{t: t, dir: t.TempDir(), open: free(t), signIn: free(t), mutual: free(t), near: free(t), far: free(t)}
 	s.pki = newAuthority(t, s.dir)
 	template, err := os.ReadFile("server.properties")
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]string{"DIR": s.dir, "OPEN": s.open, "SIGNIN": s.signIn, "MUTUAL": s.mutual, "CONTROLLER": free(t)}
+	values := map[string]string{"DIR": s.dir, "OPEN": s.open, "SIGNIN": s.signIn, "MUTUAL": s.mutual, "NEAR": s.near, "FAR": s.far, "CONTROLLER": free(t)}
 	var text strings.Builder
 	for line := range strings.Lines(string(template)) {
 		if !strings.HasPrefix(line, "#") {
