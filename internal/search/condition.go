@@ -35,7 +35,7 @@ func condition(typ, key, value, base string) (c store.Clause, known bool, err er
 	if err != nil {
 		return c, true, err
 	}
-	if (p.Kind == Token || modifier == "identifier") && modifier != "missing" && systemsOnly(values) {
+	if (p.Kind == Token && (modifier == "" || modifier == "not") || modifier == "identifier") && systemsOnly(values) {
 		c.Param += bySystem
 		match = system
 	}
@@ -59,11 +59,24 @@ func (p Param) modified(modifier string, c *store.Clause) (matcher, error) {
 	switch {
 	case modifier == "":
 		return plain, nil
-	case modifier == "missing" && p.Kind != 0 && p.Code[0] != '_':
+	case modifier == "missing" && p.Kind != 0 && p.Code != "_lastUpdated":
 		return p.missing, nil
 	case modifier == "not" && (p.Kind == Token || p.Kind == Code):
 		c.Not = true
 		return plain, nil
+	case modifier == "text" && p.Kind == Token:
+		c.Param += byText
+		return p.text, nil
+	case modifier == "of-type" && p.Kind == Token:
+		c.Param += ofType
+		return p.typed, nil
+	case modifier == "contains" && (p.Kind == String || p.Kind == Name):
+		return p.contains, nil
+	case (modifier == "above" || modifier == "below") && p.Kind == URI:
+		if modifier == "above" {
+			return above, nil
+		}
+		return beneath, nil
 	case modifier == "exact" && (p.Kind == String || p.Kind == Name):
 		c.Param += asWritten
 		return exact, nil
@@ -179,6 +192,49 @@ func (p Param) text(value, _ string) ([]store.Match, error) {
 	}
 	return one(store.String, store.HasPrefix, begin)
 }
+
+func (p Param) contains(value, base string) ([]store.Match, error) {
+	found, err := p.text(value, base)
+	for i := range found {
+		found[i].Compare = store.Contains
+	}
+	return found, err
+}
+
+// typed reads the system and code of an identifier's type and its value, all
+// of which must be there.
+func (p Param) typed(value, _ string) ([]store.Match, error) {
+	parts := split(value, '|')
+	if len(parts) != 3 || slices.Contains(parts, "") {
+		return nil, fhir.Errorf(fhir.CodeInvalid, "", "%s:of-type must be system|code|value.", p.Code)
+	}
+	return one(store.Token, store.Equal, TokenValue(typeAndValue(unescape(parts[1]), unescape(parts[2])), unescape(parts[0])))
+}
+
+// beneath finds an address and all that lie below it.
+func beneath(value, _ string) ([]store.Match, error) {
+	address := strings.TrimSuffix(unescape(value), "/")
+	any, _ := one(store.Token, store.HasPrefix, TokenValue(address, ""))
+	below := strings.TrimSuffix(TokenValue(address+"/", ""), "|")
+	return append(any, store.Match{Kind: store.Token, Compare: store.HasPrefix, Value: below}), nil
+}
+
+// above finds an address and all that it lies below.
+func above(value, _ string) ([]store.Match, error) {
+	var any []store.Match
+	address := unescape(value)
+	for range maxAbove {
+		any = append(any, store.Match{Kind: store.Token, Compare: store.HasPrefix, Value: TokenValue(address, "")})
+		i := strings.LastIndexByte(address, '/')
+		if i < 1 || address[i-1] == '/' {
+			break
+		}
+		address = address[:i]
+	}
+	return any, nil
+}
+
+const maxAbove = 30 // parts of an address
 
 func exact(value, _ string) ([]store.Match, error) {
 	return one(store.Token, store.Equal, TokenValue(shorten(unescape(value)), ""))

@@ -23,6 +23,8 @@ const (
 	byIdentifier = ":identifier" // Reference.identifier, as a token
 	asWritten    = ":exact"      // a text with its case and accents
 	bySystem     = ":system"     // the systems of tokens alone
+	byText       = ":text"       // the words that go with a token
+	ofType       = ":of-type"    // identifiers with their type
 )
 
 // Index gives the entries under which the document can be found, in order and
@@ -113,17 +115,44 @@ func (ix *indexer) tokenAs(param string, n fhir.Node) {
 		ix.addToken(param, n.String(), "")
 		return
 	}
+	ix.says(param, n.Get("text"))
 	if n.Get("coding").Exists() {
 		for coding := range n.Get("coding").Items() {
 			ix.addToken(param, coding.Get("code").String(), coding.Get("system").String())
+			ix.says(param, coding.Get("display"))
 		}
 		return
+	}
+	ix.says(param, n.Get("display"))
+	if typ := n.Get("type"); typ.Kind() == fhir.Object { // of an Identifier
+		ix.says(param, typ.Get("text"))
+		for coding := range typ.Get("coding").Items() {
+			if v := typeAndValue(coding.Get("code").String(), n.Get("value").String()); v != "" {
+				ix.add(store.Entry{Param: param + ofType, Kind: store.Token, Value: TokenValue(v, coding.Get("system").String())})
+			}
+		}
 	}
 	value := n.Get("code")
 	if !value.Exists() {
 		value = n.Get("value")
 	}
 	ix.addToken(param, value.String(), n.Get("system").String())
+}
+
+// says keeps words that go with a token.
+func (ix *indexer) says(param string, n fhir.Node) {
+	if folded := fold(shorten(n.String())); folded != "" {
+		ix.add(store.Entry{Param: param + byText, Kind: store.String, Value: folded})
+	}
+}
+
+// typeAndValue joins the code of an identifier's type and its value; it is ""
+// when one is.
+func typeAndValue(code, value string) string {
+	if code == "" || value == "" {
+		return ""
+	}
+	return escaper.Replace(code) + "|" + value
 }
 
 func (ix *indexer) code(p *Param, n fhir.Node) { ix.addToken(p.Code, n.String(), "") }

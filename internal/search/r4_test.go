@@ -100,3 +100,48 @@ func TestParametersOfR4Find(t *testing.T) {
 		}
 	}
 }
+
+func TestModifiers(t *testing.T) {
+	s := newShelf(t,
+		`{"resourceType":"Patient","id":"p1","name":[{"text":"Nurul Aïn binti Osman"}],"active":true,"identifier":[
+			{"system":"http://mrn","value":"77","type":{"text":"Nombor Rekod","coding":[{"system":"http://types","code":"MR"}]}}]}`,
+		`{"resourceType":"Patient","id":"p2","name":[{"text":"Tan, Ah $ Kow"}],"identifier":[{"system":"http://other","value":"77"},{"value":"a,b|c"}]}`,
+		`{"resourceType":"ValueSet","id":"top","url":"http://acme.org/fhir"}`,
+		`{"resourceType":"ValueSet","id":"low","url":"http://acme.org/fhir/ValueSet/123"}`,
+		`{"resourceType":"ValueSet","id":"near","url":"http://acme.org/fhirpath"}`,
+		`{"resourceType":"Condition","id":"c1","code":{"text":"Sakit Kepala","coding":[{"system":"http://snomed.info/sct","code":"25064002","display":"Headache"}]}}`,
+		`{"resourceType":"Condition","id":"c2","meta":{"tag":[{"code":"t"}]},"code":{"coding":[{"code":"25064002"}]},"subject":{"identifier":{"system":"http://mrn","value":"77"}}}`,
+	)
+	for _, c := range []struct{ query, want string }{
+		{"Patient?name:contains=RUL%20AIN", "p1"},
+		{"Patient?name:contains=xyz", ""},
+		{"Patient?name:exact=Nurul%20A%C3%AFn%20binti%20Osman", "p1"},
+		{"Patient?name:exact=nurul%20ain%20binti%20osman", ""},
+		{"Patient?name=tan%5C,%20ah%20%5C$%20kow", "p2"},
+		{"Patient?name=osman,tan", "p1 p2"},
+		{"Patient?name=osman&name=tan", ""},
+		{"Patient?identifier=77", "p1 p2"},
+		{"Patient?identifier=http://mrn|77", "p1"},
+		{"Patient?identifier=|77", ""},
+		{"Patient?identifier=http://mrn|", "p1"},
+		{"Patient?identifier=a%5C,b%5C|c", "p2"},
+		{"Patient?identifier:not=http://mrn|77", "p2"},
+		{"Patient?identifier:text=nombor", "p1"},
+		{"Patient?identifier:of-type=http://types|MR|77", "p1"},
+		{"Patient?identifier:of-type=http://types|MR|78", ""},
+		{"Patient?active:missing=true", "p2"},
+		{"Patient?active:not=true", "p2"},
+		{"ValueSet?url:below=http://acme.org/fhir", "low top"},
+		{"ValueSet?url:above=http://acme.org/fhir/ValueSet/123/_history/5", "low top"},
+		{"ValueSet?url=http://acme.org/fhir", "top"},
+		{"Condition?code:text=head", "c1"},
+		{"Condition?code:text=sakit", "c1"},
+		{"Condition?code=|25064002", "c2"},
+		{"Condition?_tag:missing=true", "c1"},
+		{"Condition?subject:identifier=http://mrn|77", "c2"},
+	} {
+		if got := s.finds(c.query); got != c.want {
+			t.Errorf("%s finds %q, want %q", c.query, got, c.want)
+		}
+	}
+}

@@ -205,6 +205,8 @@ func entries(typ, name string, m store.Match) (sqlText, error) {
 		return sqlText{"SELECT rid FROM index_date WHERE param = ? AND " + d.text, append([]any{p}, d.args...)}, err
 	case m.Compare == store.Equal:
 		return sqlText{"SELECT rid FROM index_value WHERE param = ? AND value = ?", []any{p, m.Value}}, nil
+	case m.Compare == store.Contains:
+		return sqlText{"SELECT rid FROM index_value WHERE param = ? AND instr(value, ?) > 0", []any{p, m.Value}}, nil
 	case m.Compare == store.HasPrefix:
 		return sqlText{"SELECT rid FROM index_value WHERE param = ? AND value >= ? AND value < ?", []any{p, m.Value, after(m.Value)}}, nil
 	}

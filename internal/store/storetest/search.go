@@ -108,6 +108,8 @@ var searchTests = []test{
 			{"more than a text", []store.Clause{where("name", begins(store.String, "tan ah kow bin"))}, []string{}},
 			{"the middle of a text", []store.Clause{where("name", begins(store.String, "an"))}, []string{"c"}},
 			{"the second of two texts", []store.Clause{where("name", begins(store.String, "zu"))}, []string{"d"}},
+			{"a text with a text anywhere in it", []store.Clause{where("name", store.Match{Kind: store.String, Compare: store.Contains, Value: "an"})}, []string{"a", "b", "c"}},
+			{"a text with what looks like a pattern in it", []store.Clause{where("name", store.Match{Kind: store.String, Compare: store.Contains, Value: "%"})}, []string{"d"}},
 			{"a text that looks like a pattern", []store.Clause{where("name", begins(store.String, "_%"))}, []string{"d"}},
 			{"a pattern that is a text", []store.Clause{where("name", begins(store.String, "t_n"))}, []string{}},
 
