@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/fhirxml"
@@ -20,6 +21,12 @@ const minZip = 1 << 10
 // answerLimits bound an answer that is made into XML: a page of a search is
 // larger than any one document.
 var answerLimits = fhir.Limits{Bytes: 64 << 20, Depth: fhir.DefaultLimits.Depth + 8, Nodes: 4_000_000}
+
+// packers are used again and again: each of them is large.
+var packers = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // never fails with this level
+	return w
+}}
 
 // answer brings what a handler writes, always JSON, into the format that the
 // reader asked for. JSON as it is goes through as it comes, all else is kept
@@ -114,7 +121,8 @@ func (a *answer) send() error {
 	if a.zip && a.kept.Len() >= minZip && h.Get("Content-Encoding") == "" {
 		h.Set("Content-Encoding", "gzip")
 		h.Del("Content-Length")
-		a.packed = gzip.NewWriter(a.out)
+		a.packed = packers.Get().(*gzip.Writer)
+		a.packed.Reset(a.out)
 		a.out = a.packed
 	}
 	if a.status == 0 {
@@ -139,6 +147,8 @@ func (a *answer) finish(r *http.Request) {
 	}
 	if a.packed != nil {
 		_ = a.packed.Close()
+		packers.Put(a.packed)
+		a.packed = nil
 	}
 }
 

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/internal/auth"
@@ -81,5 +83,59 @@ func TestPatch(t *testing.T) {
 	}
 	if w := s.do(clinic, "GET", Root+"/AuditEvent?entity=Observation/o1&_count=100", "", nil); !strings.Contains(w.Body.String(), `"code":"patch"`) {
 		t.Errorf("%s", w.Body)
+	}
+}
+
+// Patches that come at the same time are done one after the other: none is
+// lost. Of those that name the version only one is done.
+func TestPatchesAtOnce(t *testing.T) {
+	s := newServer(t)
+	s.fill(t, observation("o1", `,"note":[]`))
+	const callers = 12
+	patch := func(i int, header map[string]string) int {
+		header["Content-Type"] = mediaJSONPatch
+		return s.do(hospital, "PATCH", Root+"/Observation/o1", fmt.Sprintf(`[{"op":"add","path":"/note/-","value":{"text":"note %d."}}]`, i), header).Code
+	}
+	all := func(header func() map[string]string) map[int]int {
+		codes := make([]int, callers)
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() { codes[i] = patch(i, header()) })
+		}
+		wg.Wait()
+		count := make(map[int]int)
+		for _, code := range codes {
+			count[code]++
+		}
+		return count
+	}
+	if count := all(func() map[string]string { return map[string]string{} }); count[http.StatusOK] != callers {
+		t.Errorf("%v", count)
+	}
+	body := s.do(hospital, "GET", Root+"/Observation/o1", "", nil).Body.String()
+	for i := range callers {
+		if !strings.Contains(body, fmt.Sprintf(`"note %d."`, i)) {
+			t.Errorf("note %d is lost: %s", i, body)
+		}
+	}
+	if count := all(func() map[string]string { return map[string]string{"If-Match": fmt.Sprintf(`W/"%d"`, callers+1)} }); count[http.StatusOK] != 1 || count[http.StatusPreconditionFailed] != callers-1 {
+		t.Errorf("%v", count)
+	}
+}
+
+// A patch of a record changes its place and meta, and not a byte beside.
+func TestPatchKeepsBytes(t *testing.T) {
+	const members = "\"status\":\"final\", \"code\":{\"text\":\"\\u0041 \\/ é 心\"}, \"unknown\":[1e3, -0.0, {}],\n \"valueString\":\"a\""
+	s := newServer(t)
+	s.fill(t, "{\n  \"resourceType\":\"Observation\", \"id\":\"o1\",\n  "+members+"}")
+	for i, c := range []struct{ media, body string }{
+		{mediaJSONPatch, `[{"op":"replace","path":"/valueString","value":"b"}]`},
+		{mediaFHIR, `{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":"type","valueCode":"replace"},{"name":"path","valueString":"Observation.value"},{"name":"value","valueString":"c"}]}]}`},
+	} {
+		w := s.do(hospital, "PATCH", Root+"/Observation/o1", c.body, map[string]string{"Content-Type": c.media})
+		want := strings.Replace(members, `"a"`, []string{`"b"`, `"c"`}[i], 1)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
 	}
 }
