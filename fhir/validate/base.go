@@ -21,6 +21,7 @@ var kinds = map[fhir.Kind]string{
 // resourceContent judges a resource of a known type; its path stands already.
 func (r *run) resourceContent(n fhir.Node, typ string) {
 	t, _ := r4.LookupType(typ)
+	r.stand(typ, typ)
 	r.object(n, t.Root, true)
 	r.contained(n)
 	r.invariants(t.Root.Path, t.Root, n, fhir.Node{}, typ)
@@ -318,6 +319,7 @@ func (r *run) value(el *r4.Element, typ string, n, extra fhir.Node) {
 			return
 		}
 		if t.Kind == r4.Primitive {
+			r.stand(el.Path, typ)
 			if r.primitive(el, typ, n, extra) {
 				r.bound(el, typ, n)
 			}
@@ -337,6 +339,7 @@ func (r *run) value(el *r4.Element, typ string, n, extra fhir.Node) {
 	if !r.isObject(el, n) {
 		return
 	}
+	r.stand(el.Path, inner)
 	r.object(n, content, false)
 	switch typ {
 	case "Reference":

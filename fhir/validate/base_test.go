@@ -49,6 +49,9 @@ func TestGoodRecordsOfMYCoreHaveNoErrors(t *testing.T) {
 		}
 		if issues := v.Validate(t.Context(), parsed(t, string(raw))); len(issues) > 0 {
 			for _, i := range issues {
+				if i.Severity == fhir.SeverityInformation { // it names a profile that is not known
+					continue
+				}
 				t.Errorf("%s: %s %s", filepath.Base(f), i.Severity, i.Diagnostics)
 			}
 		}

@@ -34,7 +34,7 @@ func (r *run) binding(s source, strength, valueSet, typ string, n fhir.Node) {
 	if !ok {
 		return
 	}
-	in, coded := member1(set, typ, n)
+	in, coded := hasCode(set, typ, n)
 	if in {
 		return
 	}
@@ -59,13 +59,13 @@ func (r *run) binding(s source, strength, valueSet, typ string, n fhir.Node) {
 	}
 }
 
-// member1 tells whether a coded value has a code of the set, and whether it has
+// hasCode tells whether a coded value has a code of the set, and whether it has
 // a code at all.
-func member1(set Codes, typ string, n fhir.Node) (in, coded bool) {
+func hasCode(set Codes, typ string, n fhir.Node) (in, coded bool) {
 	switch typ {
 	case "CodeableConcept":
 		for c := range n.All("coding") {
-			i, k := member1(set, "Coding", c)
+			i, k := hasCode(set, "Coding", c)
 			in, coded = in || i, coded || k
 		}
 		return in, coded

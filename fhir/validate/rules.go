@@ -183,7 +183,7 @@ func (t terminology) MemberOf(_ context.Context, x fhirpath.Value, valueSet stri
 		return false, errUnknownSet
 	}
 	if x.Node().Kind() == fhir.Object {
-		in, _ := member1(set, x.Type(), x.Node())
+		in, _ := hasCode(set, x.Type(), x.Node())
 		return in, nil
 	}
 	return set.HasCode(x.String()), nil

@@ -87,6 +87,7 @@ type run struct {
 	more   bool // issues were left out
 	ended  bool // the time is over
 	steps  int
+	depth  int // how deeply profiles ask for each other
 
 	path []step // where the walk is
 
@@ -102,15 +103,31 @@ type run struct {
 type step struct {
 	name, typ string
 	at        int32
+	def, of   string // the path of the definition, and the type, of what stands here
 }
 
-type seen struct{ expression, key string }
+type seen struct {
+	expression, key, profile string
+	severity                 fhir.Severity
+}
+
+// structural are the keys whose issue is said once, though several profiles
+// find it.
+var structural = map[string]bool{"min": true, "max": true, "type": true, "binding": true, "ref-target": true}
 
 func (r *run) push(name, typ string, at int) {
-	r.path = append(r.path, step{name, typ, int32(at)})
+	r.path = append(r.path, step{name: name, typ: typ, at: int32(at)})
+}
+
+// stand notes what the definition says of the element at hand.
+func (r *run) stand(def, of string) {
+	top := &r.path[len(r.path)-1]
+	top.def, top.of = def, of
 }
 
 func (r *run) pop() { r.path = r.path[:len(r.path)-1] }
+
+func itoa(i int) string { return strconv.Itoa(i) }
 
 // here gives the FHIRPath of the element at hand.
 func (r *run) here() string {
@@ -154,7 +171,10 @@ func (r *run) report(severity fhir.Severity, s source, code fhir.Code, expressio
 	if r.ended {
 		return
 	}
-	at := seen{expression, s.key}
+	at := seen{expression: expression, key: s.key, severity: severity}
+	if !structural[s.key] {
+		at.profile = s.profile
+	}
 	if r.seen[at] {
 		return
 	}

@@ -1,0 +1,333 @@
+package validate_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
+	"github.com/jumpa-hie/jumpa/mycore"
+)
+
+const home = "http://example.org/StructureDefinition/"
+
+// definition is a profile of R4's type, with the elements of its differential.
+func definition(name, typ, elements string) string {
+	return derived(name, typ, "http://hl7.org/fhir/StructureDefinition/"+typ, elements)
+}
+
+func derived(name, typ, base, elements string) string {
+	kind := "resource"
+	if typ[0] == 'E' && typ == "Extension" {
+		kind = "complex-type"
+	}
+	return `{"resourceType":"StructureDefinition","url":"` + home + name + `","name":"X","status":"active","kind":"` + kind + `","abstract":false,
+		"type":"` + typ + `","baseDefinition":"` + base + `","derivation":"constraint","differential":{"element":[` + elements + `]}}`
+}
+
+// el is an element of a differential.
+func el(path, more string) string {
+	id := path
+	if strings.Contains(more, `"id"`) {
+		return `{"path":"` + path + `",` + more + `}`
+	}
+	return `{"id":"` + id + `","path":"` + path + `",` + more + `}`
+}
+
+func with(t testing.TB, opts validate.Options, profiles ...string) *validate.Validator {
+	t.Helper()
+	v := validate.New(opts)
+	for _, p := range profiles {
+		if err := v.AddProfile(parsed(t, p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v
+}
+
+var slicedIdentifier = el("Patient.identifier", `"min":1,"slicing":{"discriminator":[{"type":"value","path":"system"}],"rules":"RULES","ordered":ORDERED}`) + `,` +
+	el("Patient.identifier", `"id":"Patient.identifier:mrn","sliceName":"mrn","min":1,"max":"1"`) + `,` +
+	el("Patient.identifier.system", `"id":"Patient.identifier:mrn.system","min":1,"fixedUri":"http://mrn"`) + `,` +
+	el("Patient.identifier.value", `"id":"Patient.identifier:mrn.value","min":1,"maxLength":5`) + `,` +
+	el("Patient.identifier", `"id":"Patient.identifier:ic","sliceName":"ic","max":"1"`) + `,` +
+	el("Patient.identifier.system", `"id":"Patient.identifier:ic.system","patternUri":"http://ic"`)
+
+func sliced(rules, ordered string) string {
+	return strings.NewReplacer("RULES", rules, "ORDERED", ordered).Replace(slicedIdentifier)
+}
+
+var profiled = []struct{ name, typ, elements, document, want string }{
+	{"required by the profile", "Patient", el("Patient.birthDate", `"min":1`), patient(`"active":true`), "error min at Patient.birthDate"},
+	{"forbidden by the profile", "Patient", el("Patient.photo", `"max":"0"`), patient(`"photo":[{"url":"http://x"}]`), "error max at Patient.photo"},
+	{"too many for the profile", "Patient", el("Patient.name", `"max":"1"`), patient(`"name":[{"text":"a"},{"text":"b"}]`), "error max at Patient.name"},
+	{"required within a data type", "Patient", el("Patient.name.family", `"min":1`), patient(`"name":[{"text":"a"},{"family":"b"}]`), "error min at Patient.name[0].family"},
+	{"nothing is asked within what is not there", "Patient", el("Patient.name.family", `"min":1`), patient(`"active":true`), ""},
+	{"a type that the profile leaves out", "Observation", el("Observation.value[x]", `"type":[{"code":"string"}]`), observation(`"valueInteger":1`), "error type at Observation.value.ofType(integer)"},
+	{"a type that the profile keeps", "Observation", el("Observation.value[x]", `"type":[{"code":"string"}]`), observation(`"valueString":"x"`), ""},
+	{"a choice by the name of one type", "Observation", el("Observation.valueQuantity", `"min":1`), observation(`"valueString":"x"`), "error min:valueQuantity at Observation.value"},
+	{"a choice by the name of one type, there", "Observation", el("Observation.valueQuantity.unit", `"min":1`), observation(`"valueQuantity":{"value":1}`), "error min at Observation.value.ofType(Quantity).unit"},
+	{"a fixed value", "Patient", el("Patient.active", `"fixedBoolean":true`), patient(`"active":false`), "error fixed at Patient.active"},
+	{"a fixed value that is kept", "Patient", el("Patient.active", `"fixedBoolean":true`), patient(`"active":true`), ""},
+	{"a fixed value of a data type has nothing beside it", "Patient", el("Patient.maritalStatus", `"fixedCodeableConcept":{"text":"x"}`), patient(`"maritalStatus":{"text":"x","coding":[{"code":"y"}]}`), "error fixed at Patient.maritalStatus"},
+	{"a pattern", "Patient", el("Patient.maritalStatus", `"patternCodeableConcept":{"coding":[{"system":"http://x","code":"y"}]}`), patient(`"maritalStatus":{"coding":[{"code":"a"},{"system":"http://x","code":"y","display":"z"}]}`), ""},
+	{"a pattern that is broken", "Patient", el("Patient.maritalStatus", `"patternCodeableConcept":{"coding":[{"system":"http://x","code":"y"}]}`), patient(`"maritalStatus":{"coding":[{"system":"http://x"},{"code":"y"}]}`), "error pattern at Patient.maritalStatus"},
+	{"a binding that is narrowed", "Patient", el("Patient.maritalStatus", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1"}`), patient(`"maritalStatus":{"text":"x"}`), "error binding at Patient.maritalStatus"},
+	{"a binding that is extensible", "Patient", el("Patient.maritalStatus", `"binding":{"strength":"extensible","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), patient(`"maritalStatus":{"coding":[{"code":"x"}]}`), "warning binding at Patient.maritalStatus"},
+	{"a reference that is narrowed", "Patient", el("Patient.generalPractitioner", `"type":[{"code":"Reference","targetProfile":["http://hl7.org/fhir/StructureDefinition/Practitioner"]}]`), patient(`"generalPractitioner":[{"reference":"Practitioner/1"},{"reference":"Organization/1"}]`), "error ref-target at Patient.generalPractitioner[1].reference"},
+	{"a rule of the profile", "Patient", el("Patient", `"constraint":[{"key":"x-1","severity":"error","human":"A name is there.","expression":"name.exists()"}]`), patient(`"active":true`), "error x-1 at Patient"},
+	{"a rule of the profile on an element", "Patient", el("Patient.name", `"constraint":[{"key":"x-1","severity":"warning","human":"Either.","expression":"family.exists() xor text.exists()"}]`), patient(`"name":[{"text":"a"},{"use":"usual"}]`), "warning x-1 at Patient.name[1]"},
+
+	{"slices by value", "Patient", sliced("open", "false"), patient(`"identifier":[{"system":"http://ic","value":"1"},{"system":"http://other"},{"system":"http://mrn","value":"1"}]`), ""},
+	{"a slice that is missing", "Patient", sliced("open", "false"), patient(`"identifier":[{"system":"http://other"}]`), "error min:mrn at Patient.identifier"},
+	{"a slice twice", "Patient", sliced("open", "false"), patient(`"identifier":[{"system":"http://mrn","value":"1"},{"system":"http://mrn","value":"2"}]`), "error max:mrn at Patient.identifier"},
+	{"within a slice", "Patient", sliced("open", "false"), patient(`"identifier":[{"system":"http://other"},{"system":"http://mrn"}]`), "error min at Patient.identifier[1].value"},
+	{"a length within a slice", "Patient", sliced("open", "false"), patient(`"identifier":[{"system":"http://mrn","value":"123456"}]`), "error maxLength at Patient.identifier[0].value"},
+	{"closed slices", "Patient", sliced("closed", "false"), patient(`"identifier":[{"system":"http://mrn","value":"1"},{"system":"http://other"}]`), "error slicing at Patient.identifier[1]"},
+	{"slices in order", "Patient", sliced("open", "true"), patient(`"identifier":[{"system":"http://mrn","value":"1"},{"system":"http://ic"}]`), ""},
+	{"slices out of order", "Patient", sliced("open", "true"), patient(`"identifier":[{"system":"http://ic"},{"system":"http://mrn","value":"1"}]`), "error slicing at Patient.identifier[1]"},
+	{"slices before others", "Patient", sliced("openAtEnd", "false"), patient(`"identifier":[{"system":"http://mrn","value":"1"},{"system":"http://x"}]`), ""},
+	{"slices behind others", "Patient", sliced("openAtEnd", "false"), patient(`"identifier":[{"system":"http://x"},{"system":"http://mrn","value":"1"}]`), "error slicing at Patient.identifier[1]"},
+
+	{"slices by pattern above the path", "Observation",
+		el("Observation.category", `"slicing":{"discriminator":[{"type":"pattern","path":"$this"}],"rules":"open"}`) + `,` +
+			el("Observation.category", `"id":"Observation.category:vital","sliceName":"vital","min":1,"patternCodeableConcept":{"coding":[{"code":"vital-signs"}]}`),
+		observation(`"category":[{"coding":[{"code":"vital-signs","display":"x"}]}]`), ""},
+	{"slices by pattern, missing", "Observation",
+		el("Observation.category", `"slicing":{"discriminator":[{"type":"value","path":"coding.code"}],"rules":"open"}`) + `,` +
+			el("Observation.category", `"id":"Observation.category:vital","sliceName":"vital","min":1,"patternCodeableConcept":{"coding":[{"code":"vital-signs"}]}`),
+		observation(`"category":[{"coding":[{"code":"laboratory"}]}]`), "error min:vital at Observation.category"},
+	{"slices by type", "Bundle",
+		el("Bundle.entry", `"slicing":{"discriminator":[{"type":"type","path":"resource"}],"rules":"closed"}`) + `,` +
+			el("Bundle.entry", `"id":"Bundle.entry:patient","sliceName":"patient","min":1,"max":"1"`) + `,` +
+			el("Bundle.entry.resource", `"id":"Bundle.entry:patient.resource","min":1,"type":[{"code":"Patient"}]`) + `,` +
+			el("Bundle.entry.resource.birthDate", `"id":"Bundle.entry:patient.resource.birthDate","min":1`),
+		bundle("collection", `{"resource":`+patient(`"active":true`)+`},{"resource":`+visit("")+`}`), "error slicing at Bundle.entry[1]\nerror min at Bundle.entry[0].resource.birthDate"},
+	{"slices by what a reference leads to", "Encounter",
+		el("Encounter.participant", `"slicing":{"discriminator":[{"type":"type","path":"individual.resolve()"}],"rules":"open"}`) + `,` +
+			el("Encounter.participant", `"id":"Encounter.participant:doctor","sliceName":"doctor","min":1`) + `,` +
+			el("Encounter.participant.individual", `"id":"Encounter.participant:doctor.individual","type":[{"code":"Reference","targetProfile":["http://hl7.org/fhir/StructureDefinition/Practitioner"]}]`),
+		visit(`"participant":[{"individual":{"reference":"RelatedPerson/1"}}]`), "error min:doctor at Encounter.participant"},
+	{"slices by existence", "Patient",
+		el("Patient.contact", `"slicing":{"discriminator":[{"type":"exists","path":"organization"}],"rules":"open"}`) + `,` +
+			el("Patient.contact", `"id":"Patient.contact:work","sliceName":"work","max":"1"`) + `,` +
+			el("Patient.contact.organization", `"id":"Patient.contact:work.organization","min":1`) + `,` +
+			el("Patient.contact", `"id":"Patient.contact:home","sliceName":"home","min":1`) + `,` +
+			el("Patient.contact.organization", `"id":"Patient.contact:home.organization","max":"0"`),
+		patient(`"contact":[{"organization":{"reference":"Organization/1"}},{"organization":{"reference":"Organization/2"}}]`),
+		"error max:work at Patient.contact\nerror min:home at Patient.contact"},
+	{"extensions are sliced by url", "Patient",
+		el("Patient.extension", `"id":"Patient.extension:race","sliceName":"race","min":1,"max":"1","type":[{"code":"Extension","profile":["http://example.org/StructureDefinition/race"]}]`),
+		patient(`"extension":[{"url":"http://example.org/StructureDefinition/other","valueString":"x"}]`), "error min:race at Patient.extension"},
+	{"a slice that is an extension", "Patient",
+		el("Patient.extension", `"id":"Patient.extension:race","sliceName":"race","min":1,"max":"1","type":[{"code":"Extension","profile":["http://example.org/StructureDefinition/race"]}]`),
+		patient(`"extension":[{"url":"http://example.org/StructureDefinition/race","valueInteger":1}]`), "error type at Patient.extension[0].value.ofType(integer)"},
+	{"slices without ids", "Patient",
+		`{"path":"Patient.identifier","slicing":{"discriminator":[{"type":"value","path":"system"}],"rules":"open"}},{"path":"Patient.identifier","sliceName":"a","min":1},
+		 {"path":"Patient.identifier.system","fixedUri":"http://a"},{"path":"Patient.identifier.value","min":1}`,
+		patient(`"identifier":[{"system":"http://b"},{"system":"http://a"}]`), "error min at Patient.identifier[1].value"},
+}
+
+// race is an extension that other profiles use.
+var race = definition("race", "Extension",
+	el("Extension.url", `"fixedUri":"`+home+`race"`)+`,`+el("Extension.value[x]", `"min":1,"type":[{"code":"code"}]`))
+
+func TestProfiles(t *testing.T) {
+	for _, x := range profiled {
+		t.Run(x.name, func(t *testing.T) {
+			v := with(t, validate.Options{}, race, definition("x", x.typ, x.elements))
+			doc := parsed(t, x.document)
+			issues := v.Validate(t.Context(), doc, home+"x")
+			if got := found(issues); got != x.want {
+				t.Errorf("found:\n%s\nwant:\n%s\nall: %v", got, x.want, diagnostics(issues))
+			}
+			if issues := v.Validate(t.Context(), doc); x.want != "" && !strings.Contains(x.document, home+"race") && len(issues) > 0 {
+				t.Errorf("without the profile: %s", diagnostics(issues))
+			}
+		})
+	}
+}
+
+func TestProfilesThatTheResourceNames(t *testing.T) {
+	v := with(t, validate.Options{}, definition("x", "Patient", el("Patient.birthDate", `"min":1`)))
+	for _, x := range []struct{ document, want string }{
+		{patient(`"meta":{"profile":["` + home + `x"]},"active":true`), "error min at Patient.birthDate"},
+		{patient(`"meta":{"profile":["` + home + `x|1.0"]},"active":true`), "error min at Patient.birthDate"},
+		{patient(`"meta":{"profile":["http://hl7.org/fhir/StructureDefinition/Patient"]},"active":true`), ""},
+		{patient(`"meta":{"profile":["http://hl7.org/fhir/StructureDefinition/Encounter"]},"active":true`), "error profile at Patient"},
+		{patient(`"meta":{"profile":["http://example.org/y"]},"active":true`), "information profile at Patient.meta.profile[0]"},
+		{visit(`"meta":{"profile":["` + home + `x"]}`), "error profile at Encounter"},
+		{bundle("collection", `{"resource":`+patient(`"meta":{"profile":["`+home+`x"]},"active":true`)+`}`), "error min at Bundle.entry[0].resource.birthDate"},
+	} {
+		if got := found(v.Validate(t.Context(), parsed(t, x.document))); got != x.want {
+			t.Errorf("%s: found %q, want %q", x.document, got, x.want)
+		}
+	}
+	if got := found(v.Validate(t.Context(), parsed(t, patient(`"active":true`)), "http://example.org/y")); got != "error profile at Patient" {
+		t.Errorf("a profile that nobody knows gives %q", got)
+	}
+}
+
+func TestProfilesOfProfiles(t *testing.T) {
+	child := derived("child", "Patient", home+"parent", el("Patient.identifier", `"id":"Patient.identifier:mrn","sliceName":"mrn","min":1`)+`,`+
+		el("Patient.identifier.type", `"id":"Patient.identifier:mrn.type","min":1`)+`,`+el("Patient.gender", `"min":1`))
+	parent := definition("parent", "Patient", strings.Replace(sliced("open", "false"), `"id":"Patient.identifier:mrn","sliceName":"mrn","min":1`, `"id":"Patient.identifier:mrn","sliceName":"mrn","min":0`, 1))
+	doc := parsed(t, patient(`"identifier":[{"system":"http://mrn"}]`))
+	want := "error min at Patient.gender\nerror min at Patient.identifier[0].value\nerror min at Patient.identifier[0].type"
+
+	for name, order := range map[string][]string{"base first": {parent, child}, "base last": {child, parent}} {
+		v := with(t, validate.Options{}, order...)
+		got := found(v.Validate(t.Context(), doc, home+"child"))
+		if !sameLines(got, want) {
+			t.Errorf("%s: found\n%s\nwant\n%s", name, got, want)
+		}
+		if got := found(v.Validate(t.Context(), doc, home+"parent")); got != "error min at Patient.identifier[0].value" {
+			t.Errorf("%s: the parent finds %s", name, got)
+		}
+	}
+
+	v := with(t, validate.Options{}, child)
+	if got := found(v.Validate(t.Context(), doc, home+"child")); got != "error profile at Patient" {
+		t.Errorf("without its base the profile finds %s", got)
+	}
+	if len(v.Skipped()) == 0 {
+		t.Error("a profile without its base is not among what is skipped")
+	}
+}
+
+func sameLines(a, b string) bool {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for _, l := range x {
+		if !strings.Contains("\n"+b+"\n", "\n"+l+"\n") {
+			return false
+		}
+	}
+	return len(x) == len(y)
+}
+
+func TestProfilesThatCannotBeUsed(t *testing.T) {
+	for name, text := range map[string]string{
+		"another resource":         patient(`"active":true`),
+		"no url":                   strings.Replace(definition("x", "Patient", ""), `"url"`, `"id":"x","title"`, 1),
+		"an unknown type":          definition("x", "Visit", ""),
+		"a specialization":         strings.Replace(definition("x", "Patient", ""), "constraint", "specialization", 1),
+		"an unknown element":       definition("x", "Patient", el("Patient.visit", `"min":1`)),
+		"another type in its path": definition("x", "Patient", el("Encounter.status", `"min":1`)),
+		"a max that is none":       definition("x", "Patient", el("Patient.name", `"max":"many"`)),
+		"an unknown discriminator": definition("x", "Patient", el("Patient.name", `"slicing":{"discriminator":[{"type":"magic","path":"use"}],"rules":"open"}`)),
+		"a circle":                 derived("x", "Patient", home+"x", el("Patient.name", `"min":1`)),
+	} {
+		v := validate.New(validate.Options{})
+		if err := v.AddProfile(parsed(t, text)); err == nil {
+			t.Errorf("%s: the profile is taken", name)
+		} else if fhir.CodeOf(err) == fhir.CodeException {
+			t.Errorf("%s: %v has no code", name, err)
+		}
+	}
+}
+
+func TestExtensionsByTheirDefinition(t *testing.T) {
+	onPatient := strings.Replace(race, `"abstract"`, `"context":[{"type":"element","expression":"Patient"},{"type":"element","expression":"HumanName.family"}],"abstract"`, 1)
+	v := with(t, validate.Options{}, onPatient)
+	x := func(value string) string { return `{"url":"` + home + `race",` + value + `}` }
+	for _, c := range []struct{ document, want string }{
+		{patient(`"extension":[` + x(`"valueCode":"a"`) + `]`), ""},
+		{patient(`"extension":[` + x(`"valueString":"a"`) + `]`), "error type at Patient.extension[0].value.ofType(string)"},
+		{patient(`"name":[{"family":"x","_family":{"extension":[` + x(`"valueCode":"a"`) + `]}}]`), ""},
+		{patient(`"name":[{"extension":[` + x(`"valueCode":"a"`) + `]}]`), "error ext-context at Patient.name[0].extension[0]"},
+		{visit(`"extension":[` + x(`"valueCode":"a"`) + `]`), "error ext-context at Encounter.extension[0]"},
+		{patient(`"modifierExtension":[{"url":"http://example.org/y","valueCode":"a"}]`), "warning ext-modifier at Patient.modifierExtension[0]"},
+	} {
+		if got := found(v.Validate(t.Context(), parsed(t, c.document))); got != c.want {
+			t.Errorf("%s: found %q, want %q", c.document, got, c.want)
+		}
+	}
+}
+
+func TestValueSetsOfDocuments(t *testing.T) {
+	sets := validate.ValueSets(
+		parsed(t, `{"resourceType":"CodeSystem","url":"http://x/cs","content":"complete","concept":[{"code":"a","concept":[{"code":"b"}]}]}`),
+		parsed(t, `{"resourceType":"CodeSystem","url":"http://x/part","content":"fragment","concept":[{"code":"a"}]}`),
+		parsed(t, `{"resourceType":"ValueSet","url":"http://x/whole","compose":{"include":[{"system":"http://x/cs"}]}}`),
+		parsed(t, `{"resourceType":"ValueSet","url":"http://x/some","compose":{"include":[{"valueSet":["http://x/whole"]},{"system":"http://y","concept":[{"code":"c"}]}]}}`),
+		parsed(t, `{"resourceType":"ValueSet","url":"http://x/open","compose":{"include":[{"system":"http://x/part"}]}}`),
+		parsed(t, `{"resourceType":"ValueSet","url":"http://x/filter","compose":{"include":[{"system":"http://x/cs","filter":[{"property":"a","op":"=","value":"b"}]}]}}`),
+		parsed(t, `{"resourceType":"ValueSet","url":"http://x/expanded","expansion":{"timestamp":"2026","contains":[{"system":"http://z","code":"d"}]}}`),
+	)
+	for _, x := range []struct {
+		url, system, code string
+		listed, has       bool
+	}{
+		{"http://x/whole", "http://x/cs", "b", true, true},
+		{"http://x/whole", "http://x/cs", "c", true, false},
+		{"http://x/some|1", "http://x/cs", "a", true, true},
+		{"http://x/some", "http://y", "c", true, true},
+		{"http://x/some", "http://y", "a", true, false},
+		{"http://x/expanded", "http://z", "d", true, true},
+		{"http://x/open", "", "", false, false},
+		{"http://x/filter", "", "", false, false},
+		{"http://x/none", "", "", false, false},
+	} {
+		set, ok := sets(x.url)
+		if ok != x.listed || ok && set.Has(x.system, x.code) != x.has {
+			t.Errorf("%s: listed %v, has %s %v", x.url, ok, x.code, ok && set.Has(x.system, x.code))
+		}
+	}
+}
+
+// withMYCore knows the definitions of package mycore.
+func withMYCore(t testing.TB) *validate.Validator {
+	docs := mycore.Definitions()
+	v := validate.New(validate.Options{ValueSets: validate.ValueSets(docs...)})
+	for _, d := range docs {
+		if d.Type() == "StructureDefinition" {
+			if err := v.AddProfile(d); err != nil {
+				t.Fatalf("%s: %v", d.ID(), err)
+			}
+		}
+	}
+	return v
+}
+
+func TestGoodRecordsKeepTheProfilesOfMYCore(t *testing.T) {
+	v := withMYCore(t)
+	files, _ := filepath.Glob("../../mycore/testdata/good/*.json")
+	if len(files) < 15 {
+		t.Fatalf("only %d records were found", len(files))
+	}
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc := parsed(t, string(raw))
+		for _, i := range v.Validate(t.Context(), doc, mycore.Profile(doc.Type())) {
+			t.Errorf("%s: %s", filepath.Base(f), i.Diagnostics)
+		}
+	}
+}
+
+func TestProfilesOfMYCoreFindWhatIsWrong(t *testing.T) {
+	v := withMYCore(t)
+	for _, x := range []struct{ file, old, new, want string }{
+		{"encounter-vci.json", `"code": "ATND"`, `"code": "ATND"`, ""},
+		{"encounter-vci.json", `"serviceProvider": {"reference": "Organization/11-05060009"}`, `"language": "ms"`, "error vc-"},
+		{"encounter-vci.json", `"code": "86"`, `"code": "no such code"`, "error binding at Encounter.type[0]"},
+		{"slot-vci.json", `"valueInteger"`, `"valueDecimal"`, "error type at Slot.extension["},
+		{"schedule-vci.json", `schedule-type-my-core", "code": "`, `schedule-type-my-core", "code": "no such `, "error binding at Schedule.extension["},
+	} {
+		raw, err := os.ReadFile("../../mycore/testdata/good/" + x.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(raw), x.old) {
+			t.Fatalf("%s has no %s: %s", x.file, x.old, raw)
+		}
+		doc := parsed(t, strings.Replace(string(raw), x.old, x.new, 1))
+		got := found(v.Validate(t.Context(), doc, mycore.Profile(doc.Type())))
+		if x.want == "" && got != "" || !strings.Contains(got, x.want) {
+			t.Errorf("%s with %s: found %q, want %q", x.file, x.new, got, x.want)
+		}
+	}
+}
