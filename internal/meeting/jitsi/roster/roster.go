@@ -337,3 +337,25 @@ func (b *Roster) Counts() (rooms, people int) {
 	}
 	return rooms, people
 }
+
+// Knows tells whether anything was heard of a stay.
+func (b *Roster) Knows(name, key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.rooms[name]
+	return r != nil && r.visits[key] != nil
+}
+
+// Stays gives the keys of a person's present stays in a room.
+func (b *Roster) Stays(name, person string) (keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.rooms[name]; r != nil {
+		for key, v := range r.visits {
+			if v.person.ID == person && v.present() {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
