@@ -289,3 +289,35 @@ func TestPatchIsGivenUp(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The same for FHIRPath Patches, on records of any form.
+func FuzzFHIRPathPatch(f *testing.F) {
+	text := `{"name":"value","valueString":"z"}`
+	for _, op := range []string{
+		operation("add", "Patient.name[0]", named("given"), text), operation("delete", "Patient.contact.gender"),
+		operation("replace", "Patient.deceased", `{"name":"value","valueDateTime":"2020"}`),
+		operation("insert", "Patient.name", place("index", 0), `{"name":"value","valueHumanName":{"_given":[null]}}`),
+		operation("move", "Patient.name.given", place("source", 0), place("destination", 1)),
+		operation("add", "Patient", named("contact"), `{"name":"value","part":[{"name":"name","valueHumanName":{}}]}`),
+	} {
+		f.Add(spaced, parameters(op))
+		f.Add(`{"resourceType":"Patient","name":{"given":"x","_given":{"id":"g"}},"contact":[[{"gender":7}],{}],"deceasedBoolean":null,"contained":[{"resourceType":"Patient","name":[]}]}`, parameters(op))
+	}
+	f.Fuzz(func(t *testing.T, document, patch string) {
+		doc, err := fhir.Parse([]byte(document))
+		if err != nil {
+			return
+		}
+		p, err := fhir.Parse([]byte(patch))
+		if err != nil {
+			return
+		}
+		c, err := ParseFHIRPathPatch(p)
+		if err != nil {
+			return
+		}
+		if raw, err := c.apply(t.Context(), doc); err == nil && !json.Valid(raw) {
+			t.Fatalf("%s gives %s", patch, raw)
+		}
+	})
+}
