@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -54,7 +55,23 @@ func total(q store.Query, n int) int {
 // chained turns subject.identifier=x into subject=Patient/1,Patient/2,….
 func (s *Service) chained(r store.Reader, p auth.Principal, chain search.Chain) (store.Clause, error) {
 	clause := store.Clause{Param: chain.Param}
-	for _, sub := range chain.Sub {
+	if chain.From != "" {
+		clause.Param = "_id"
+	}
+	subs := slices.Clone(chain.Sub)
+	for _, d := range chain.Deeper {
+		if _, err := auth.Allow(p, auth.Search, d.Type); err != nil {
+			return clause, err
+		}
+		inner, err := s.chained(r, p, d.Chain)
+		if err != nil {
+			return clause, err
+		}
+		if len(inner.Any) > 0 {
+			subs = append(subs, store.Query{Type: d.Type, Where: []store.Clause{inner}})
+		}
+	}
+	for _, sub := range subs {
 		grant, err := auth.Allow(p, auth.Search, sub.Type)
 		if err != nil {
 			return clause, err
@@ -68,10 +85,35 @@ func (s *Service) chained(r store.Reader, p auth.Principal, chain search.Chain) 
 			return clause, fhir.Errorf(fhir.CodeTooCostly, "", "The condition on %s matches too many records.", chain.Param).WithStatus(400)
 		}
 		for _, res := range page.Resources {
+			if chain.From != "" {
+				if clause.Any, err = s.leadingTo(clause.Any, res, chain); err != nil {
+					return clause, err
+				}
+				continue
+			}
 			clause.Any = append(clause.Any, store.Match{Kind: store.Reference, Compare: store.Equal, Value: res.Type + "/" + res.ID})
 		}
 	}
 	return clause, nil
+}
+
+// leadingTo adds the ids of the records of type chain.From to which a record
+// refers, each once.
+func (s *Service) leadingTo(any []store.Match, res store.Resource, chain search.Chain) ([]store.Match, error) {
+	doc, err := fhir.Parse(res.Body)
+	if err != nil {
+		return any, err
+	}
+	for _, e := range search.Index(doc, s.Base()) {
+		ref, ok := fhir.ParseReference(e.Value, "")
+		if e.Kind != store.Reference || e.Param != chain.Param || !ok || ref.Type != chain.From {
+			continue
+		}
+		if m := (store.Match{Kind: store.Token, Compare: store.Equal, Value: ref.ID}); !slices.Contains(any, m) {
+			any = append(any, m)
+		}
+	}
+	return any, nil
 }
 
 // include collects what _include and _revinclude ask for, each record once.

@@ -88,8 +88,8 @@ func (r *reader) applied(known bool, key, value, name string) {
 
 func (r *reader) condition(key, value string) (known bool, err error) {
 	typ := r.Query.Type
-	if head, sub, ok := strings.Cut(key, "."); ok {
-		chain, known, err := r.chain(typ, head, sub, value)
+	if strings.HasPrefix(key, "_has:") || strings.Contains(key, ".") {
+		chain, known, err := r.chain(typ, key, value, 1)
 		if known && err == nil {
 			r.Chains = append(r.Chains, chain)
 		}
@@ -102,14 +102,56 @@ func (r *reader) condition(key, value string) (known bool, err error) {
 	return known, err
 }
 
-// chain reads head.sub=value, where head is a reference, perhaps with :Type.
-func (r *reader) chain(typ, head, sub, value string) (c Chain, known bool, err error) {
+// has reads _has:Type:reference:sub=value.
+func (r *reader) has(typ, key, value string, depth int) (c Chain, known bool, err error) {
+	parts := strings.SplitN(key, ":", 4)
+	if len(parts) < 4 {
+		return c, false, nil
+	}
+	p, ok := find(parts[1], parts[2])
+	if !ok || p.Kind != Reference || !p.leadsTo(typ) {
+		return c, false, nil
+	}
+	c.Param, c.From = p.Code, typ
+	known, err = r.leads(&c, parts[1], parts[3], value, depth)
+	return c, known, err
+}
+
+// leads adds what sub=value asks of a type.
+func (r *reader) leads(c *Chain, typ, sub, value string, depth int) (known bool, err error) {
+	if strings.HasPrefix(sub, "_has:") || strings.Contains(sub, ".") {
+		deeper, known, err := r.chain(typ, sub, value, depth+1)
+		if known && err == nil {
+			c.Deeper = append(c.Deeper, Deeper{typ, deeper})
+		}
+		return known, err
+	}
+	clause, known, err := condition(typ, sub, value, r.base)
+	if known && err == nil {
+		c.Sub = append(c.Sub, store.Query{Type: typ, Where: []store.Clause{clause}})
+	}
+	return known, err
+}
+
+// chain reads _has, or head.sub=value, where head is a reference, perhaps with
+// :Type, and sub may be a chain again.
+func (r *reader) chain(typ, key, value string, depth int) (c Chain, known bool, err error) {
+	if depth > maxDepth {
+		return c, true, fhir.Errorf(fhir.CodeTooCostly, "", "A search may follow at most %d references in a row.", maxDepth).WithStatus(400)
+	}
+	if strings.HasPrefix(key, "_has:") {
+		return r.has(typ, key, value, depth)
+	}
+	head, sub, _ := strings.Cut(key, ".")
 	code, only, _ := strings.Cut(head, ":")
 	p, ok := find(typ, code)
-	if !ok || p.Kind != Reference || strings.Contains(sub, ".") {
+	if !ok || p.Kind != Reference {
 		return c, false, nil
 	}
 	targets := p.Target
+	if depth > 1 && len(targets) > maxBranches && only == "" {
+		return c, true, unsupported(key, "must say the type of the reference")
+	}
 	if only != "" {
 		if !TypeNamed(only) || !p.leadsTo(only) {
 			return c, true, unsupported(head, "leads to no such type")
@@ -118,15 +160,11 @@ func (r *reader) chain(typ, head, sub, value string) (c Chain, known bool, err e
 	}
 	c.Param = code
 	for _, target := range targets {
-		clause, ok, err := condition(target, sub, value, r.base)
-		if err != nil {
+		if _, err := r.leads(&c, target, sub, value, depth); err != nil {
 			return c, true, err
 		}
-		if ok {
-			c.Sub = append(c.Sub, store.Query{Type: target, Where: []store.Clause{clause}})
-		}
 	}
-	return c, len(c.Sub) > 0, nil
+	return c, len(c.Sub)+len(c.Deeper) > 0, nil
 }
 
 func (r *reader) count(value string) (bool, error) {

@@ -109,8 +109,8 @@ func TestParseRequest(t *testing.T) {
 		{"Schedule", "_revinclude=Slot:colour", Request{Query: plain("Schedule"), Unknown: []string{"_revinclude=Slot:colour"}}},
 		{"Patient", "_revinclude=Slot:schedule", Request{Query: plain("Patient"), Unknown: []string{"_revinclude=Slot:schedule"}}},
 		{"Patient", "colour=blue&_format=json&active=", Request{Query: plain("Patient"), Unknown: []string{"colour"}}},
-		{"Encounter", "subject.colour=blue&status.code=x&subject.organization.name=y", Request{Query: plain("Encounter"),
-			Unknown: []string{"status.code", "subject.colour", "subject.organization.name"}}},
+		{"Encounter", "subject.colour=blue&status.code=x&subject.organization.colour=y", Request{Query: plain("Encounter"),
+			Unknown: []string{"status.code", "subject.colour", "subject.organization.colour"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.typ+"?"+tt.query, func(t *testing.T) {
@@ -163,6 +163,7 @@ func TestParseRefuses(t *testing.T) {
 		{"Slot", "start", "2026-13-40", fhir.CodeInvalid, 400},
 		{"Slot", "start:above", "2026", fhir.CodeNotSupported, 400},
 		{"Slot", "status:text", "free", fhir.CodeNotSupported, 400},
+		{"Slot", "schedule.actor:Patient.organization.partof.name", "x", fhir.CodeTooCostly, 400},
 		{"Slot", "start:contains", "2026", fhir.CodeNotSupported, 400},
 		{"Slot", "schedule:exact", "s1", fhir.CodeNotSupported, 400},
 		{"Slot", "service-type:below", "x", fhir.CodeNotSupported, 400},

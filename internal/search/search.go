@@ -7,8 +7,7 @@
 // so what is indexed can be asked for and the other way round.
 //
 // The package is pure: it neither reads nor writes the database. It knows no
-// composite parameters, no _has, and chains and includes of
-// one step only.
+// composite parameters, and includes of one step only.
 package search
 
 import (
@@ -27,6 +26,8 @@ const (
 	maxClauses   = 50  // parameters of one request
 	maxAny       = 200 // comma-separated alternatives of one parameter
 	maxSort      = 4   // keys of one order
+	maxDepth     = 3   // references in a row
+	maxBranches  = 8   // types to which a further reference in a row may lead
 )
 
 // Request is a search as it was understood.
@@ -44,6 +45,19 @@ type Request struct {
 type Chain struct {
 	Param string
 	Sub   []store.Query // one for each type that the reference may lead to
+
+	// From is set for _has: the references of the matches of Sub lead to
+	// records of this type, which is the one that is searched.
+	From string
+	// Deeper holds further chains, each a condition on records of a type that
+	// count as matches of Sub.
+	Deeper []Deeper
+}
+
+// Deeper is a chain from one of the types that another chain leads to.
+type Deeper struct {
+	Type  string
+	Chain Chain
 }
 
 // Include asks for the resources that matches refer to (_include: Type is the
