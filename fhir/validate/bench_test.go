@@ -11,6 +11,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/validate"
+	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 // large is an Encounter of 3 KB, as a virtual consultation has it at its end.
@@ -20,7 +21,7 @@ func large(tb testing.TB) *fhir.Document {
 		tb.Fatal(err)
 	}
 	history := `"statusHistory": [`
-	for range 8 {
+	for range 12 {
 		history += `{"status": "planned", "period": {"start": "2026-11-23T09:00:00+08:00", "end": "2026-11-23T09:30:00+08:00"}},
     `
 	}
@@ -37,6 +38,19 @@ func BenchmarkEncounter(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		v.Validate(b.Context(), doc)
+	}
+}
+
+func BenchmarkEncounterWithProfile(b *testing.B) {
+	doc := large(b)
+	v := withMYCore(b)
+	profile := mycore.Profile("Encounter")
+	if issues := v.Validate(b.Context(), doc, profile); len(issues) > 0 {
+		b.Fatal(issues)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		v.Validate(b.Context(), doc, profile)
 	}
 }
 

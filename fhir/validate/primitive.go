@@ -265,6 +265,9 @@ func badBase64(s string) string {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case white(c):
+			if count%4 != 0 {
+				return "a space stands within four characters that belong together"
+			}
 			continue
 		case c == '=':
 			pad++

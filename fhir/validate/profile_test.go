@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -330,4 +331,67 @@ func TestProfilesOfMYCoreFindWhatIsWrong(t *testing.T) {
 			t.Errorf("%s with %s: found %q, want %q", x.file, x.new, got, x.want)
 		}
 	}
+}
+
+func TestDefinitionsOfMYCoreAreRight(t *testing.T) {
+	v := validate.New(validate.Options{})
+	for _, d := range mycore.Definitions() {
+		for _, i := range v.Validate(t.Context(), d) {
+			t.Errorf("%s: %s", d.ID(), i.Diagnostics)
+		}
+	}
+}
+
+func TestSkippedRulesOfProfilesAreListed(t *testing.T) {
+	v := with(t, validate.Options{}, definition("x", "Patient",
+		el("Patient", `"constraint":[{"key":"x-1","severity":"error","human":"Never.","expression":"no such (("},{"key":"x-2","severity":"error","human":"No."}]`)+`,`+
+			el("Patient.birthDate", `"minValueDate":"1900-01-01"`)))
+	var keys []string
+	for _, s := range v.Skipped() {
+		if s.Profile != home+"x" || s.Reason == "" {
+			t.Errorf("skipped without a reason: %v", s)
+		}
+		keys = append(keys, s.Key)
+	}
+	if got := strings.Join(keys, ", "); got != "minValueDate of Patient.birthDate, x-1, x-2" {
+		t.Errorf("skipped are %s", got)
+	}
+	if got := found(v.Validate(t.Context(), parsed(t, patient(`"birthDate":"1800"`)), home+"x")); got != "" {
+		t.Errorf("found %s", got)
+	}
+}
+
+func TestProfilesMayAskForEachOther(t *testing.T) {
+	v := with(t, validate.Options{},
+		definition("a", "Patient", el("Patient", `"constraint":[{"key":"a-1","severity":"error","human":"As b.","expression":"conformsTo('`+home+`b')"}]`)),
+		definition("b", "Patient", el("Patient", `"constraint":[{"key":"b-1","severity":"error","human":"As a.","expression":"conformsTo('`+home+`a')"}]`)))
+	got := found(v.Validate(t.Context(), parsed(t, patient(`"active":true`)), home+"a"))
+	if got != "error a-1 at Patient" {
+		t.Errorf("found %s", got)
+	}
+}
+
+func TestOneValidatorServesMany(t *testing.T) {
+	v := with(t, validate.Options{}, race, definition("x", "Patient", sliced("closed", "true")))
+	good := parsed(t, patient(`"identifier":[{"system":"http://mrn","value":"1"}]`))
+	bad := parsed(t, patient(`"identifier":[{"system":"http://x"}],"gender":"F"`))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if got := found(v.Validate(t.Context(), good, home+"x")); got != "" {
+					t.Errorf("found %s", got)
+				}
+				if n := len(v.Validate(t.Context(), bad, home+"x")); n != 3 {
+					t.Errorf("found %d", n)
+				}
+			}
+		})
+	}
+	for range 20 {
+		if err := v.AddProfile(parsed(t, derived("y", "Patient", home+"x", el("Patient.name", `"min":1`)))); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Wait()
 }

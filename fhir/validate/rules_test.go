@@ -120,6 +120,8 @@ var base = []struct{ name, document, want string }{
 	{"a rule on a data type", visit(`"period":{"start":"2026-02-03","end":"2026-02-01"}`), "error per-1 at Encounter.period"},
 	{"a rule on a data type in a choice", observation(`"valueRange":{"low":{"value":2},"high":{"value":1}}`), "error rng-2 at Observation.value.ofType(Range)"},
 	{"a rule on two elements", observation(`"valueString":"x","dataAbsentReason":{"text":"x"}`), "error obs-6 at Observation"},
+	{"a rule that R4 has wrong", `{"resourceType":"Questionnaire","status":"draft","item":[{"linkId":"1","type":"string","enableWhen":[{"question":"2","operator":"exists","answerBoolean":true}]}]}`, ""},
+	{"the same rule, broken", `{"resourceType":"Questionnaire","status":"draft","item":[{"linkId":"1","type":"string","enableWhen":[{"question":"2","operator":"exists","answerString":"x"}]}]}`, "error que-7 at Questionnaire.item[0].enableWhen[0]"},
 	{"a simple quantity with a comparator", observation(`"referenceRange":[{"low":{"value":1,"comparator":"<"}}]`), "error unknown at Observation.referenceRange[0].low.comparator\nerror sqty-1 at Observation.referenceRange[0].low"},
 
 	{"a narrative", div(`<p style=\"color: red\">x<br/><a href=\"https://example.org\">y</a>&nbsp;</p>`), ""},
@@ -241,5 +243,21 @@ func TestTimeIsBounded(t *testing.T) {
 	issues := v.Validate(ctx, doc)
 	if len(issues) != 1 || issues[0].Code != fhir.CodeTooCostly || issues.Err() == nil {
 		t.Errorf("a stopped validation gives %v", issues)
+	}
+}
+
+func TestEveryRuleOfR4IsEvaluated(t *testing.T) {
+	if skipped := validate.New(validate.Options{}).Skipped(); len(skipped) > 0 {
+		t.Errorf("rules are passed over: %v", skipped)
+	}
+}
+
+func TestNarrativeIsAskedForOnlyWhenWanted(t *testing.T) {
+	doc := parsed(t, patient(`"active":true`))
+	if got := found(validate.New(validate.Options{}).Validate(t.Context(), doc)); got != "" {
+		t.Errorf("found %s", got)
+	}
+	if got := found(validate.New(validate.Options{BestPractice: true}).Validate(t.Context(), doc)); got != "warning dom-6 at Patient" {
+		t.Errorf("found %s", got)
 	}
 }
