@@ -1,0 +1,306 @@
+package jaas
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/meeting"
+)
+
+const (
+	maxWebhook     = 256 << 10
+	admitTimeout   = 3 * time.Second
+	choresTimeout  = 15 * time.Second
+	signatureLimit = 24 * time.Hour // JaaS sends again for hours what was not taken
+	maxSeen        = 200000
+	maxUnwanted    = 5000
+	unwantedKept   = 10 * time.Minute
+)
+
+// webhook is what JaaS sends. Duplicates have the same key; the timestamp,
+// not the arrival, says what came first.
+type webhook struct {
+	Key       string `json:"idempotencyKey"`
+	AppID     string `json:"appId"`
+	Type      string `json:"eventType"`
+	Session   string `json:"sessionId"`
+	Timestamp int64  `json:"timestamp"` // ms
+	FQN       string `json:"fqn"`       // AppID/room
+	Data      struct {
+		ID          string `json:"id"` // of the token
+		Name        string `json:"name"`
+		Participant string `json:"participantId"`
+		IsBreakout  bool   `json:"isBreakout"`
+	} `json:"data"`
+}
+
+func (e webhook) at() time.Time { return time.UnixMilli(e.Timestamp) }
+func (e webhook) stay() string  { return e.Session + "\x00" + e.Data.Participant }
+
+// outsider is somebody to ban from a room.
+type outsider struct {
+	id    string
+	room  string
+	since time.Time
+}
+
+// Handler takes in JaaS's webhooks at POST /jaas/events.
+func (d *Driver) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /jaas/events", d.take)
+	return mux
+}
+
+func (d *Driver) take(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
+	if err != nil {
+		http.Error(w, "The event cannot be read.", http.StatusBadRequest)
+		return
+	}
+	if !d.signed(r.Header.Get("X-Jaas-Signature"), body) {
+		http.Error(w, "This address is for JaaS.", http.StatusUnauthorized)
+		return
+	}
+	var e webhook
+	if json.Unmarshal(body, &e) != nil || e.Type == "" || e.Key == "" {
+		http.Error(w, "The event cannot be read.", http.StatusBadRequest)
+		return
+	}
+	d.mu.Lock()
+	_, again := d.seen[e.Key]
+	d.mu.Unlock()
+	if again {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	switch err := d.handle(r.Context(), e); {
+	case errors.Is(err, errMalformed):
+		http.Error(w, "The event cannot be read.", http.StatusBadRequest)
+		return
+	case err != nil: // JaaS sends it again
+		d.opts.Log.Warn("a webhook could not be taken in", "type", e.Type, "error", err)
+		http.Error(w, "Please try again in a moment.", http.StatusServiceUnavailable)
+		return
+	}
+	d.mu.Lock()
+	if len(d.seen) < maxSeen { // without it the roster still knows a stay by its name
+		d.seen[e.Key] = d.opts.Clock()
+	}
+	d.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// signed checks "t=<unix>,v1=<base64>": an HMAC over t, a dot and the body.
+// Other schemes are ignored; during a change of secret there are two of v1.
+func (d *Driver) signed(header string, body []byte) bool {
+	var stamp string
+	var shown [][]byte
+	for part := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "t":
+			stamp = value
+		case "v1":
+			if mac, err := base64.StdEncoding.DecodeString(value); err == nil {
+				shown = append(shown, mac)
+			}
+		}
+	}
+	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil || d.opts.Clock().Sub(time.Unix(seconds, 0)).Abs() > signatureLimit {
+		return false
+	}
+	mac := hmac.New(sha256.New, []byte(d.opts.WebhookSecret))
+	mac.Write([]byte(stamp + "."))
+	mac.Write(body)
+	want := mac.Sum(nil)
+	for _, s := range shown {
+		if hmac.Equal(s, want) {
+			return true
+		}
+	}
+	return false
+}
+
+var errMalformed = errors.New("jaas: an event without what it needs")
+
+func (d *Driver) handle(ctx context.Context, e webhook) error {
+	tenant, room, _ := strings.Cut(e.FQN, "/")
+	if e.AppID != d.opts.AppID || tenant != d.opts.AppID || checkRoom(room) != nil || e.Data.IsBreakout {
+		return nil
+	}
+	switch e.Type {
+	case "ROOM_DESTROYED", "PARTICIPANT_JOINED", "PARTICIPANT_LEFT":
+	default:
+		return nil
+	}
+	if e.Timestamp <= 0 || d.opts.Clock().Sub(e.at()).Abs() > kept {
+		return errMalformed
+	}
+	if e.Type == "ROOM_DESTROYED" {
+		return d.people.Destroyed(ctx, room, e.at())
+	}
+	if e.Session == "" || e.Data.Participant == "" {
+		return errMalformed
+	}
+	p, ours := d.seal.Open(room, e.Data.ID)
+	p.Name = shorten(e.Data.Name)
+	if e.Type == "PARTICIPANT_LEFT" {
+		if d.forget(e.stay()) || !ours {
+			return nil
+		}
+		return d.people.Left(ctx, room, e.stay(), p, e.at())
+	}
+	if !ours {
+		d.opts.Log.Warn("somebody without credentials of the exchange is in a call", "room", room)
+		if e.Data.ID != "" {
+			d.putOut(e.stay(), outsider{id: e.Data.ID, room: room})
+		}
+		return nil
+	}
+	if !d.people.Knows(room, e.stay()) {
+		err := d.admit(ctx, room, p)
+		if err != nil && final(err) || d.hasEnded(room) {
+			d.opts.Log.Warn("somebody is in a call who may not be, and will be removed", "room", room, "role", p.Role)
+			d.putOut(e.stay(), outsider{id: e.Data.ID, room: room})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return d.people.Joined(ctx, room, e.stay(), p, e.at())
+}
+
+func (d *Driver) admit(ctx context.Context, room string, p meeting.Person) error {
+	a := d.currentAdmission()
+	if a == nil {
+		return fhir.Errorf(fhir.CodeTransient, "", "The exchange is starting.")
+	}
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	return a.Admit(ctx, room, p)
+}
+
+// final tells a refusal from a failure that may pass.
+func final(err error) bool {
+	var e *fhir.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case fhir.CodeTransient, fhir.CodeTimeout, fhir.CodeException, fhir.CodeThrottled:
+		return false
+	}
+	return true
+}
+
+func (d *Driver) putOut(stay string, who outsider) {
+	who.since = d.opts.Clock()
+	d.mu.Lock()
+	if len(d.unwanted) < maxUnwanted {
+		d.unwanted[stay] = who
+	}
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (d *Driver) forget(stay string) (known bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known = d.unwanted[stay]
+	delete(d.unwanted, stay)
+	return known
+}
+
+// Start begins to ban who should not be in, until Stop or the end of ctx.
+func (d *Driver) Start(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancel != nil {
+		return errors.New("jaas: already started")
+	}
+	ctx, d.cancel = context.WithCancel(ctx)
+	ticks := d.opts.Ticks
+	var ticker *time.Ticker
+	if ticks == nil {
+		ticker = time.NewTicker(choresInterval)
+		ticks = ticker.C
+	}
+	d.loop.Go(func() {
+		if ticker != nil {
+			defer ticker.Stop()
+		}
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks:
+			case <-d.wake:
+			}
+			d.Chores(ctx)
+		}
+	})
+	return nil
+}
+
+// Stop waits until the chores have ended. The calls go on.
+func (d *Driver) Stop() {
+	d.mu.Lock()
+	cancel := d.cancel
+	d.cancel = nil
+	d.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	d.loop.Wait()
+	d.client.CloseIdleConnections()
+}
+
+// Chores bans once who should not be in, and forgets what is old. It takes
+// 15 s at most.
+func (d *Driver) Chores(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, choresTimeout)
+	defer cancel()
+	now := d.opts.Clock()
+	var todo []outsider
+	d.mu.Lock()
+	for stay, who := range d.unwanted {
+		if now.Sub(who.since) >= unwantedKept {
+			delete(d.unwanted, stay)
+			continue
+		}
+		todo = append(todo, who)
+	}
+	for _, remembered := range []map[string]time.Time{d.ended, d.seen, d.banned} {
+		for name, at := range remembered {
+			if now.Sub(at) >= kept || len(remembered) > maxEnded*2 {
+				delete(remembered, name)
+			}
+		}
+	}
+	d.mu.Unlock()
+	for _, who := range todo {
+		if err := d.ban(ctx, who.id); errors.Is(err, errResting) || ctx.Err() != nil {
+			break
+		} else if err != nil {
+			d.opts.Log.Warn("somebody could not be removed from a call yet", "room", who.room, "error", err)
+		}
+	}
+	if err := d.people.Sweep(ctx); err != nil {
+		d.opts.Log.Error("old calls could not be put away", "error", err)
+	}
+}
