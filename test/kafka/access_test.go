@@ -40,6 +40,7 @@ func config(t *testing.T, ca, certificate, key string) *tls.Config {
 
 // TestSignIn tries every way to sign in, and ways that must not work.
 func TestSignIn(t *testing.T) {
+	t.Parallel()
 	s := ours(t)
 	a := admin(t, s.open)
 	var users []kadm.UpsertSCRAM
@@ -137,6 +138,7 @@ func grant(t *testing.T, a *kadm.Client, user, topic string, operations ...kadm.
 // TestAccess runs the commands of docs/kafka.md and sees what the users may do
 // then. The id of one organisation begins with that of the other.
 func TestAccess(t *testing.T) {
+	t.Parallel()
 	s := ours(t)
 	recipes := commands(t)
 	if len(recipes) != 2 {

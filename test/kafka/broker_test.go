@@ -112,6 +112,7 @@ func production(t *testing.T) *kind {
 
 // TestBrokers holds both brokers to the same promises.
 func TestBrokers(t *testing.T) {
+	t.Parallel()
 	for _, b := range []struct {
 		name  string
 		start func(*testing.T) *kind

@@ -15,6 +15,7 @@ import (
 // TestFlows plays both kinds of consultation with the program as it is
 // delivered. It starts before Kafka does, and Kafka is killed between the two.
 func TestFlows(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	binary, data, url := filepath.Join(dir, "jumpa"), filepath.Join(dir, "data"), ""
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/jumpa-hie/jumpa/cmd/jumpa").CombinedOutput(); err != nil {

@@ -33,7 +33,7 @@ func testKilled(t *testing.T, k *kind) {
 	}
 	t.Cleanup(relay.Stop)
 
-	const kills, perKill = 3, 600
+	const kills, perKill = 2, 600
 	const events = kills * perKill
 	ctx := patience(t)
 	for from := 0; from < events; from += perKill {
