@@ -339,7 +339,7 @@ func TestConnectionsThatDiedAreReplaced(t *testing.T) {
 		if err := s.Update(t.Context(), set("n", fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
-		run(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		run(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'jumpa'")
 		if i%2 == 0 {
 			if got := get(t, s, "n"); got != fmt.Sprint(i) {
 				t.Errorf("n is %s; want %d", got, i)
@@ -354,7 +354,7 @@ func TestConnectionsThatDiedAreReplaced(t *testing.T) {
 			return err
 		}
 		if runs == 1 {
-			run(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+			run(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'jumpa'")
 		}
 		n, err := tx.Booked("x")
 		return errors.Join(err, tx.PutSetting("n", fmt.Append(nil, "after ", n)))

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -133,30 +132,32 @@ func anyServer(t testing.TB) string {
 
 var databases atomic.Int64
 
-// database makes an empty database, removes it when the test ends, and gives
-// its address.
+// database makes an empty schema, which is a database to the store, removes it
+// when the test ends, and gives its address.
 func database(t testing.TB) string {
 	t.Helper()
 	server := anyServer(t)
 	name := fmt.Sprintf("jumpa_test_%d_%d", time.Now().UnixNano(), databases.Add(1))
-	admin := func(query string) {
+	query := func(text string) {
 		ctx := context.Background()
 		c, err := pgx.Connect(ctx, server)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close(ctx) }()
-		if _, err := c.Exec(ctx, query); err != nil {
+		if _, err := c.Exec(ctx, text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	admin("CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'UTF8'")
-	t.Cleanup(func() { admin("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)") })
+	query("CREATE SCHEMA " + name)
+	t.Cleanup(func() { query("DROP SCHEMA " + name + " CASCADE") })
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = "/" + name
+	values := u.Query()
+	values.Set("search_path", name)
+	u.RawQuery = values.Encode()
 	return u.String()
 }
 
@@ -183,7 +184,6 @@ func TestConformance(t *testing.T) {
 // The suite once more, with a process that has few connections.
 func TestConformanceWithTwoConnections(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
-		url := database(t)
-		return open(t, url+map[bool]string{true: "&", false: "?"}[strings.Contains(url, "?")]+"pool_max_conns=2")
+		return open(t, database(t)+"&pool_max_conns=2")
 	})
 }
