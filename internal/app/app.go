@@ -223,6 +223,9 @@ func (a *App) openDomain(context.Context) error {
 	a.exchange = &exchange.Service{
 		Store: a.store, Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
 	}
+	if a.exchange.Validator, err = validator(a.base()); err != nil {
+		return err
+	}
 	return nil
 }
 
