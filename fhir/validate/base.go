@@ -77,6 +77,9 @@ func (r *run) object(n fhir.Node, c *r4.Element, resource bool) {
 		if resource && m.name == "resourceType" {
 			continue
 		}
+		if r.full() {
+			return
+		}
 		content = content || m.name != "id"
 		base, extra := strings.CutPrefix(m.name, "_")
 		switch {

@@ -20,14 +20,15 @@ func (v *Validator) codes(url string) (Codes, bool) {
 // bound judges a coded element by the binding that R4 has for it.
 func (r *run) bound(el *r4.Element, typ string, n fhir.Node) {
 	if el.Binding != nil {
-		r.binding(of("binding", el.Path), el.Binding.Strength, el.Binding.ValueSet, typ, n)
+		r.binding(of("binding", el.Path), el.Binding, el, typ, n)
 	}
 }
 
 // binding judges a coded value. A required code that is not in the value set
 // is an error, an extensible one a warning.
-func (r *run) binding(s source, strength, valueSet, typ string, n fhir.Node) {
-	if strength != "required" && strength != "extensible" {
+func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhir.Node) {
+	strength, valueSet := b.Strength, b.ValueSet
+	if strength != "required" && strength != "extensible" || !codedType(el, typ) {
 		return
 	}
 	set, ok := r.v.codes(valueSet)
@@ -59,6 +60,18 @@ func (r *run) binding(s source, strength, valueSet, typ string, n fhir.Node) {
 	}
 }
 
+// codedType tells whether a value of a type is a code. A text or a URI is one
+// where no other type is possible.
+func codedType(el *r4.Element, typ string) bool {
+	switch typ {
+	case "code", "Coding", "CodeableConcept":
+		return true
+	case "string", "uri":
+		return !el.Choice
+	}
+	return r4.Is(typ, "Quantity")
+}
+
 // hasCode tells whether a coded value has a code of the set, and whether it has
 // a code at all.
 func hasCode(set Codes, typ string, n fhir.Node) (in, coded bool) {
@@ -69,12 +82,12 @@ func hasCode(set Codes, typ string, n fhir.Node) (in, coded bool) {
 			in, coded = in || i, coded || k
 		}
 		return in, coded
-	case "Coding", "Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity":
-		code := n.Get("code")
-		if code.Kind() != fhir.String {
-			return typ != "Coding" && !n.Get("unit").Exists(), false
-		}
-		return set.Has(n.Get("system").String(), code.String()), true
+	case "code", "string", "uri":
+		return set.HasCode(n.String()), true
 	}
-	return set.HasCode(n.String()), true
+	code := n.Get("code") // of a Coding or a Quantity
+	if code.Kind() != fhir.String {
+		return false, false
+	}
+	return set.Has(n.Get("system").String(), code.String()), true
 }

@@ -105,7 +105,7 @@ func (r *run) over(w *view, x item) {
 		r.fail(source{"pattern", w.pattern.profile}, fhir.CodeValue, "The value must have what the pattern has: %s.", shortly(w.pattern.node))
 	}
 	if w.binding != nil && x.node.Exists() && (x.node.Kind() == fhir.String || x.node.Kind() == fhir.Object) {
-		r.binding(source{"binding", w.bindingOf}, w.binding.Strength, w.binding.ValueSet, x.typ, x.node)
+		r.binding(source{"binding", w.bindingOf}, w.binding, w.el, x.typ, x.node)
 	}
 	if w.maxLength.set && utf8.RuneCountInString(x.node.String()) > w.maxLength.n {
 		r.fail(source{"maxLength", w.maxLength.profile}, fhir.CodeTooLong, "The text may have at most %d characters.", w.maxLength.n)
@@ -213,15 +213,7 @@ func (r *run) leads(w *view, targets []string, n fhir.Node) {
 func (r *run) follow(s string) fhir.Node {
 	id, local := strings.CutPrefix(s, "#")
 	if !local {
-		if e := r.entry(s); e.Exists() || !r.bundle.Exists() {
-			return e
-		}
-		for e := range r.bundle.All("entry") {
-			if strings.Count(s, "/") == 1 && strings.HasSuffix(e.Get("fullUrl").String(), "/"+s) {
-				return e.Get("resource")
-			}
-		}
-		return fhir.Node{}
+		return r.entry(s)
 	}
 	if id == "" {
 		return r.container
@@ -354,6 +346,9 @@ func (r *run) slice(c *view, list []item, of []*view) {
 	last, rest := -1, false
 	s := source{"slicing", c.slicing.profile}
 	for i, it := range list {
+		if r.full() {
+			return
+		}
 		at := -1
 		r.push(c.name, it.shown, it.at)
 		for k, candidate := range c.slices {

@@ -118,6 +118,49 @@ var profiled = []struct{ name, typ, elements, document, want string }{
 			el("Patient.contact.organization", `"id":"Patient.contact:home.organization","max":"0"`),
 		patient(`"contact":[{"organization":{"reference":"Organization/1"}},{"organization":{"reference":"Organization/2"}}]`),
 		"error max:work at Patient.contact\nerror min:home at Patient.contact"},
+	{"slices by profile", "Bundle",
+		el("Bundle.entry", `"slicing":{"discriminator":[{"type":"profile","path":"resource"}],"rules":"open"}`) + `,` +
+			el("Bundle.entry", `"id":"Bundle.entry:woman","sliceName":"woman","min":2`) + `,` +
+			el("Bundle.entry.resource", `"id":"Bundle.entry:woman.resource","type":[{"code":"Patient","profile":["http://example.org/StructureDefinition/woman"]}]`),
+		bundle("collection", `{"resource":`+patient(`"gender":"female"`)+`},{"resource":`+patient(`"gender":"male"`)+`}`), "error min:woman at Bundle.entry"},
+	{"slices by the presence of an extension", "Patient",
+		el("Patient.name", `"slicing":{"discriminator":[{"type":"value","path":"extension('http://example.org/StructureDefinition/race').value"}],"rules":"open"}`) + `,` +
+			el("Patient.name", `"id":"Patient.name:a","sliceName":"a","max":"1"`) + `,` +
+			el("Patient.name.extension", `"id":"Patient.name:a.extension:race","sliceName":"race","type":[{"code":"Extension","profile":["http://example.org/StructureDefinition/race"]}]`) + `,` +
+			el("Patient.name.extension.value[x]", `"id":"Patient.name:a.extension:race.value[x]","fixedCode":"a"`),
+		patient(`"name":[{"extension":[{"url":"http://example.org/StructureDefinition/race","valueCode":"a"}]},{"extension":[{"url":"http://example.org/StructureDefinition/race","valueCode":"a"}]},{"extension":[{"url":"http://example.org/StructureDefinition/race","valueCode":"b"}]}]`),
+		"error max:a at Patient.name"},
+	{"slices by two discriminators", "Patient",
+		el("Patient.telecom", `"slicing":{"discriminator":[{"type":"value","path":"system"},{"type":"value","path":"use"}],"rules":"open"}`) + `,` +
+			el("Patient.telecom", `"id":"Patient.telecom:a","sliceName":"a","min":1`) + `,` +
+			el("Patient.telecom.system", `"id":"Patient.telecom:a.system","fixedCode":"phone"`) + `,` +
+			el("Patient.telecom.use", `"id":"Patient.telecom:a.use","fixedCode":"home"`),
+		patient(`"telecom":[{"system":"phone","use":"work"},{"system":"email","use":"home"}]`), "error min:a at Patient.telecom"},
+	{"slices by a required value set", "Patient",
+		el("Patient.contact", `"slicing":{"discriminator":[{"type":"value","path":"gender"}],"rules":"closed"}`) + `,` +
+			el("Patient.contact", `"id":"Patient.contact:a","sliceName":"a"`) + `,` +
+			el("Patient.contact.gender", `"id":"Patient.contact:a.gender","binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`),
+		patient(`"contact":[{"name":{"text":"x"},"gender":"male"},{"name":{"text":"x"}}]`), "error slicing at Patient.contact[1]"},
+	{"a profile on a data type", "Patient",
+		el("Patient.identifier", `"type":[{"code":"Identifier","profile":["http://example.org/StructureDefinition/number"]}]`),
+		patient(`"identifier":[{"value":"1"},{"system":"http://x"}]`), "error min at Patient.identifier[1].value"},
+	{"one of two profiles on a data type", "Patient",
+		el("Patient.identifier", `"type":[{"code":"Identifier","profile":["http://example.org/StructureDefinition/number","http://example.org/StructureDefinition/used"]}]`),
+		patient(`"identifier":[{"value":"1"},{"use":"usual","system":"http://x"},{"system":"http://x"}]`), "error type at Patient.identifier[2]"},
+	{"a reference to what keeps a profile", "Encounter",
+		el("Encounter.subject", `"type":[{"code":"Reference","targetProfile":["http://example.org/StructureDefinition/woman"]}]`),
+		visit(`"contained":[{"resourceType":"Patient","id":"p","gender":"female"}],"subject":{"reference":"#p"}`), ""},
+	{"a reference to what does not keep a profile", "Encounter",
+		el("Encounter.subject", `"type":[{"code":"Reference","targetProfile":["http://example.org/StructureDefinition/woman"]}]`),
+		visit(`"contained":[{"resourceType":"Patient","id":"p","gender":"male"}],"subject":{"reference":"#p"}`), "error ref-target at Encounter.subject.reference"},
+	{"a simple quantity", "Observation",
+		el("Observation.value[x]", `"type":[{"code":"Quantity","profile":["http://hl7.org/fhir/StructureDefinition/SimpleQuantity"]}]`),
+		observation(`"valueQuantity":{"value":1,"comparator":"<"}`), "error sqty-1 at Observation.value.ofType(Quantity)"},
+	{"content that repeats another element", "Questionnaire",
+		el("Questionnaire.item.item.text", `"min":1`),
+		`{"resourceType":"Questionnaire","status":"draft","item":[{"linkId":"1","type":"group","item":[{"linkId":"2","type":"string"}]}]}`, "error min at Questionnaire.item[0].item[0].text"},
+	{"extensions of a primitive", "Patient",
+		el("Patient.birthDate.extension", `"min":1`), patient(`"birthDate":"2026"`), "error min at Patient.birthDate.extension"},
 	{"extensions are sliced by url", "Patient",
 		el("Patient.extension", `"id":"Patient.extension:race","sliceName":"race","min":1,"max":"1","type":[{"code":"Extension","profile":["http://example.org/StructureDefinition/race"]}]`),
 		patient(`"extension":[{"url":"http://example.org/StructureDefinition/other","valueString":"x"}]`), "error min:race at Patient.extension"},
@@ -134,10 +177,16 @@ var profiled = []struct{ name, typ, elements, document, want string }{
 var race = definition("race", "Extension",
 	el("Extension.url", `"fixedUri":"`+home+`race"`)+`,`+el("Extension.value[x]", `"min":1,"type":[{"code":"code"}]`))
 
+var (
+	woman  = definition("woman", "Patient", el("Patient.gender", `"min":1,"fixedCode":"female"`))
+	number = strings.Replace(definition("number", "Identifier", el("Identifier.value", `"min":1`)), `"resource"`, `"complex-type"`, 1)
+	used   = strings.Replace(definition("used", "Identifier", el("Identifier.use", `"min":1`)), `"resource"`, `"complex-type"`, 1)
+)
+
 func TestProfiles(t *testing.T) {
 	for _, x := range profiled {
 		t.Run(x.name, func(t *testing.T) {
-			v := with(t, validate.Options{}, race, definition("x", x.typ, x.elements))
+			v := with(t, validate.Options{}, race, woman, number, used, definition("x", x.typ, x.elements))
 			doc := parsed(t, x.document)
 			issues := v.Validate(t.Context(), doc, home+"x")
 			if got := found(issues); got != x.want {
@@ -394,4 +443,24 @@ func TestOneValidatorServesMany(t *testing.T) {
 		}
 	}
 	all.Wait()
+}
+
+// A snapshot serves where the base is not known, and says nothing twice.
+func TestSnapshots(t *testing.T) {
+	snapshot := strings.Replace(derived("x", "Patient", "http://example.org/unknown", `{"id":"Patient","path":"Patient","min":0,"max":"*"},`+
+		el("Patient.id", `"min":0,"max":"1","type":[{"code":"http://hl7.org/fhirpath/System.String"}]`)+`,`+
+		el("Patient.gender", `"min":1,"max":"1","type":[{"code":"code"}],"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1"},
+			"constraint":[{"key":"ele-1","severity":"error","human":"x","expression":"false"}]`)+`,`+
+		el("Patient.contact", `"min":0,"max":"*","type":[{"code":"BackboneElement"}],"constraint":[{"key":"pat-1","severity":"error","human":"x","expression":"false"}]`)), "differential", "snapshot", 1)
+	v := with(t, validate.Options{}, snapshot)
+	for document, want := range map[string]string{
+		patient(`"id":"1","gender":"male"`):                      "",
+		patient(`"active":true`):                                 "error min at Patient.gender",
+		patient(`"gender":"F"`):                                  "error binding at Patient.gender",
+		patient(`"gender":"male","contact":[{"gender":"male"}]`): "error pat-1 at Patient.contact[0]",
+	} {
+		if got := found(v.Validate(t.Context(), parsed(t, document), home+"x")); got != want {
+			t.Errorf("%s: found %q, want %q", document, got, want)
+		}
+	}
 }

@@ -78,20 +78,26 @@ func (r *run) local(id string) (typ string, ok bool) {
 	return "", false
 }
 
-// entry looks for the entry of the Bundle that a reference leads to.
+// entry looks for the entry of the Bundle that has a fullUrl, or one that ends
+// with Type/id.
 func (r *run) entry(s string) fhir.Node {
 	if !r.bundle.Exists() {
 		return fhir.Node{}
 	}
-	for e := range r.bundle.All("entry") {
-		if e.Get("fullUrl").Is(s) {
-			return e.Get("resource")
-		}
-		if r.full() {
-			break
+	if r.entriesOf != r.bundle {
+		r.entries, r.entriesOf = map[string]fhir.Node{}, r.bundle
+		for e := range r.bundle.All("entry") {
+			url, resource := e.Get("fullUrl").String(), e.Get("resource")
+			if url == "" || !resource.Exists() {
+				continue
+			}
+			r.entries[url] = resource
+			if parts := strings.Split(url, "/"); len(parts) > 4 {
+				r.entries[strings.Join(parts[len(parts)-2:], "/")] = resource
+			}
 		}
 	}
-	return fhir.Node{}
+	return r.entries[s]
 }
 
 func (r *run) literal(s string) (typ string, ok bool) {
@@ -137,7 +143,7 @@ func (r *run) literal(s string) (typ string, ok bool) {
 		r.fail(of("ref-form", "Reference"), fhir.CodeValue, "The reference names a type of resource that R4 does not know.")
 		return "", false
 	}
-	if r.v.opts.References != nil && !r.within(ref) {
+	if r.v.opts.References != nil && !r.entry(ref.String()).Exists() {
 		exists, err := r.v.opts.References.Exists(r.ctx, ref)
 		switch {
 		case r.ctx.Err() != nil:
@@ -149,23 +155,6 @@ func (r *run) literal(s string) (typ string, ok bool) {
 		}
 	}
 	return ref.Type, true
-}
-
-// within tells whether an entry of the Bundle is what a reference leads to.
-func (r *run) within(ref fhir.Reference) bool {
-	if !r.bundle.Exists() {
-		return false
-	}
-	end := "/" + ref.String()
-	for e := range r.bundle.All("entry") {
-		if strings.HasSuffix(e.Get("fullUrl").String(), end) {
-			return true
-		}
-		if r.full() {
-			break
-		}
-	}
-	return false
 }
 
 // allowed judges the type that a reference leads to by the definition.

@@ -2,6 +2,7 @@ package validate_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -84,6 +85,11 @@ var base = []struct{ name, document, want string }{
 
 	{"a required code", patient(`"gender":"female"`), ""},
 	{"a code that is not among the required ones", patient(`"gender":"F"`), "error binding at Patient.gender"},
+	{"a required code in a Coding", visit(`"hospitalization":{"dischargeDisposition":{"text":"x"}},"length":{"value":1,"unit":"min","system":"http://unitsofmeasure.org","code":"min"}`), ""},
+	{"a required code within a data type", patient(`"telecom":[{"system":"pigeon","value":"x"}]`), "error binding at Patient.telecom[0].system"},
+	{"a required code in a CodeableConcept", `{"resourceType":"AllergyIntolerance","patient":{"display":"x"},"clinicalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical","code":"active"}]}}`, ""},
+	{"a required code of another system", `{"resourceType":"AllergyIntolerance","patient":{"display":"x"},"clinicalStatus":{"coding":[{"system":"http://example.org","code":"active"}]}}`, "error binding at AllergyIntolerance.clinicalStatus"},
+	{"a text in place of a required code", `{"resourceType":"AllergyIntolerance","patient":{"display":"x"},"clinicalStatus":{"text":"active"}}`, "error binding at AllergyIntolerance.clinicalStatus"},
 	{"a code that is only recommended", patient(`"maritalStatus":{"coding":[{"system":"http://example.org","code":"x"}]}`), ""},
 
 	{"a reference", visit(`"subject":{"reference":"Patient/1"}`), ""},
@@ -147,6 +153,8 @@ var base = []struct{ name, document, want string }{
 			`{"resource":`+visit(`"subject":{"reference":"urn:uuid:0b7c9a52-6f0e-4d6c-9a4e-3a1f5c2d7e88"}`)+`,"request":{"method":"POST","url":"Encounter"}}`), "error ref-target at Bundle.entry[1].resource.subject.reference"},
 	{"a transaction that refers to nothing", bundle("transaction",
 		`{"resource":`+visit(`"subject":{"reference":"urn:uuid:0b7c9a52-6f0e-4d6c-9a4e-3a1f5c2d7e88"}`)+`,"request":{"method":"POST","url":"Encounter"}}`), "warning ref-bundle at Bundle.entry[0].resource.subject.reference"},
+	{"entries that refer to each other as Type/id", bundle("collection",
+		`{"fullUrl":"http://example.org/fhir/Patient/1","resource":`+patient(`"id":"1","active":true`)+`},{"fullUrl":"http://example.org/fhir/Encounter/2","resource":`+visit(`"subject":{"reference":"Patient/1"}`)+`}`), ""},
 	{"a search within a transaction", bundle("transaction",
 		`{"resource":`+visit(`"subject":{"reference":"Patient?identifier=1"}`)+`,"request":{"method":"POST","url":"Encounter"}}`), ""},
 	{"an entry with nothing in it", bundle("collection", `{"fullUrl":"urn:uuid:0b7c9a52-6f0e-4d6c-9a4e-3a1f5c2d7e88"}`), "error bdl-5 at Bundle.entry[0]"},
@@ -230,8 +238,33 @@ func TestTargetsOfReferencesAreAskedFor(t *testing.T) {
 func TestIssuesAreBounded(t *testing.T) {
 	v := validate.New(validate.Options{})
 	doc := parsed(t, visit(`"identifier":[`+strings.Repeat(`{"use":"x"},`, 5000)+`{}]`))
-	if n := len(v.Validate(t.Context(), doc)); n != 100 {
-		t.Errorf("there are %d issues", n)
+	issues := v.Validate(t.Context(), doc)
+	if n := len(issues); n != 100 || issues.Err() == nil {
+		t.Fatalf("there are %d issues", n)
+	}
+	if last := issues[99]; last.Severity != fhir.SeverityInformation || !strings.Contains(last.Diagnostics, "more") {
+		t.Errorf("nothing says that the list ends: %v", last)
+	}
+}
+
+func TestWarningsGiveWayToErrors(t *testing.T) {
+	v := validate.New(validate.Options{MaxIssues: 3})
+	doc := parsed(t, patient(`"modifierExtension":[`+strings.Repeat(`{"url":"http://example.org/x","valueCode":"y"},`, 5)+`{"url":"http://example.org/x","valueCode":"y"}],"gender":"F","active":1`))
+	got := found(v.Validate(t.Context(), doc))
+	if !strings.Contains(got, "error binding at Patient.gender") {
+		t.Errorf("found %s", got)
+	}
+}
+
+// The work on an object does not grow with the square of its members.
+func TestAnObjectWithManyMembers(t *testing.T) {
+	var b strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&b, `"x%d":1,"_x%d":{},`, i, i)
+	}
+	v := validate.New(validate.Options{})
+	if issues := v.Validate(t.Context(), parsed(t, patient(b.String()+`"active":true`))); issues.Err() == nil || len(issues) > 100 {
+		t.Errorf("there are %d issues", len(issues))
 	}
 }
 

@@ -68,13 +68,18 @@ func New(opts Options) *Validator {
 // Validate judges a document by R4, by the given profiles (their URLs), and by
 // those that the document itself names and the Validator knows. It gives
 // nothing for a document without faults; issues.Err() tells whether one of
-// them is an error. At most Options.MaxIssues are given, errors before
-// warnings when there are more.
+// them is an error. At most Options.MaxIssues are given; when there
+// are more, warnings give way to errors, and the last issue says so.
 func (v *Validator) Validate(ctx context.Context, doc *fhir.Document, profiles ...string) fhir.Issues {
 	ctx, cancel := context.WithTimeout(ctx, v.opts.Timeout)
 	defer cancel()
 	r := run{v: v, ctx: ctx}
 	r.document(doc.Root(), profiles)
+	if last := v.opts.MaxIssues - 1; last > 0 && len(r.issues) > last && !r.ended && (r.more || r.errors > last) {
+		e := fhir.Errorf(fhir.CodeTooCostly, "", "There may be more issues; mend these and try again.")
+		e.Severity = fhir.SeverityInformation
+		r.issues[last] = e
+	}
 	return r.issues
 }
 
@@ -95,7 +100,10 @@ type run struct {
 	// it is contained, else the same; bundle is the Bundle around both.
 	resource, container, bundle fhir.Node
 
-	seen map[seen]bool // issues of profiles, to say each of them once
+	seen map[seen]bool // what was reported, to say it once
+
+	entries   map[string]fhir.Node // of a Bundle, by fullUrl
+	entriesOf fhir.Node
 }
 
 // step is one name on the path: its place in a list (-1: no list), and the type
