@@ -127,7 +127,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 		if err == nil {
 			break
 		}
-		if !is(err, "23505", "42P07", "XX000") || time.Since(begin) > patience { // another process makes it at this moment
+		if !is(err, "23505", "42P07", "42710", "XX000") || time.Since(begin) > patience { // another process makes it at this moment
 			return err
 		}
 	}
