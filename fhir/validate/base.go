@@ -67,6 +67,14 @@ func (r *run) object(n fhir.Node, c *r4.Element, resource bool) {
 		extras = extras || strings.HasPrefix(name, "_")
 		members = append(members, member{name, m})
 	}
+	get := n.Get
+	if extras && len(members) > len(few) { // looking through all for each would take too long
+		byName := make(map[string]fhir.Node, len(members))
+		for _, m := range members {
+			byName[m.name] = m.node
+		}
+		get = func(name string) fhir.Node { return byName[name] }
+	}
 	var some [64]int32
 	counts := some[:]
 	if len(c.Children) > len(some) {
@@ -86,8 +94,8 @@ func (r *run) object(n fhir.Node, c *r4.Element, resource bool) {
 		case !extra && !extras:
 			r.member(c, m.name, m.node, fhir.Node{}, counts)
 		case !extra:
-			r.member(c, m.name, m.node, n.Get("_"+m.name), counts)
-		case !n.Get(base).Exists():
+			r.member(c, m.name, m.node, get("_"+m.name), counts)
+		case !get(base).Exists():
 			r.member(c, base, fhir.Node{}, m.node, counts)
 		default: // is judged with its value, where the value may have one
 			if el, typ, ok := child(c, base); !ok || !r4.IsPrimitive(typ) || el.Repeats() != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/validate"
@@ -262,7 +263,7 @@ func TestAnObjectWithManyMembers(t *testing.T) {
 	for i := range 60_000 {
 		fmt.Fprintf(&b, `"x%d":1,"_x%d":{},`, i, i)
 	}
-	v := validate.New(validate.Options{})
+	v := validate.New(validate.Options{Timeout: time.Hour})
 	if issues := v.Validate(t.Context(), parsed(t, patient(b.String()+`"active":true`))); issues.Err() == nil || len(issues) > 100 {
 		t.Errorf("there are %d issues", len(issues))
 	}
