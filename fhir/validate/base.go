@@ -22,7 +22,7 @@ var kinds = map[fhir.Kind]string{
 func (r *run) resourceContent(n fhir.Node, typ string) {
 	t, _ := r4.LookupType(typ)
 	r.stand(typ, typ)
-	r.object(n, t.Root, true)
+	r.object(n, t.Root, true, true)
 	r.contained(n)
 	r.invariants(t.Root.Path, t.Root, n, fhir.Node{}, typ)
 }
@@ -103,7 +103,7 @@ func (r *run) object(n fhir.Node, c *r4.Element, resource bool) {
 			}
 		}
 	}
-	if !content && !resource {
+	if !content && !bare || len(members) == 0 {
 		r.fail(of("ele-1", c.Path), fhir.CodeInvariant, "The element is empty. Give it content or leave it out.")
 	}
 	for _, el := range c.Children {
@@ -351,7 +351,7 @@ func (r *run) value(el *r4.Element, typ string, n, extra fhir.Node) {
 		return
 	}
 	r.stand(el.Path, inner)
-	r.object(n, content, false)
+	r.object(n, content, false, false)
 	switch typ {
 	case "Reference":
 		r.reference(el, n)

@@ -18,10 +18,7 @@ func (r *run) primitive(el *r4.Element, typ string, n, extra fhir.Node) bool {
 			r.fail(of("type", el.Path), fhir.CodeStructure, "What stands under _%s must be an object with an id or extensions.", el.Name)
 		} else {
 			e, _ := r4.LookupType("Element")
-			r.object(extra, e.Root, false)
-			if !n.Exists() && !extra.Get("extension").Exists() && extra.Get("id").Exists() {
-				r.fail(of("ele-1", el.Path), fhir.CodeInvariant, "The element has neither a value nor an extension. Give it one of them or leave it out.")
-			}
+			r.object(extra, e.Root, false, n.Exists())
 		}
 	}
 	if !n.Exists() {
