@@ -54,8 +54,9 @@ func (r *run) nested(el *r4.Element, n fhir.Node) {
 }
 
 // object judges the members of an object. c is the element whose children they
-// are: the root of a type, or a backbone element.
-func (r *run) object(n fhir.Node, c *r4.Element, resource bool) {
+// are: the root of a type, or a backbone element. One that may be bare needs
+// nothing but an id: a resource, and what stands beside the value of a primitive.
+func (r *run) object(n fhir.Node, c *r4.Element, resource, bare bool) {
 	if r.full() {
 		return
 	}
