@@ -25,7 +25,6 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
-	"github.com/jumpa-hie/jumpa/internal/meeting/room"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/outbox"
 	"github.com/jumpa-hie/jumpa/internal/record"
@@ -47,7 +46,7 @@ type App struct {
 	brokers  []string
 	kafka    *kafka.Publisher
 	relay    *outbox.Relay
-	room     *room.Room
+	calls    calls
 	hub      *notify.Hub
 	consult  *consult.Service
 	exchange *exchange.Service
@@ -189,24 +188,6 @@ func (a *App) openBroker(ctx context.Context) error {
 	return nil
 }
 
-func (a *App) openCalls(ctx context.Context) (err error) {
-	key, err := a.key(ctx, "room.key")
-	if err != nil {
-		return err
-	}
-	a.room, err = room.New(room.Options{
-		PublicURL: a.URL, UDPAddr: a.cfg.UDPListen, Secret: key, Clock: a.clock, Log: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	if err := a.room.Start(context.WithoutCancel(ctx)); err != nil {
-		return taken("--udp-listen", a.cfg.UDPListen, err)
-	}
-	a.onStop(a.room.Stop)
-	return nil
-}
-
 // openDomain makes the consultation and the record around it.
 func (a *App) openDomain(context.Context) error {
 	mode, err := a.cfg.mode()
@@ -216,10 +197,10 @@ func (a *App) openDomain(context.Context) error {
 	keeper := &record.Keeper{Clock: a.clock, Topics: a.topics, Base: a.base}
 	slots := &booking.Desk{Records: keeper}
 	a.consult = &consult.Service{
-		Store: a.store, Records: keeper, Booking: slots, Meeting: a.room, Hub: a.hub, Relay: a.relay.Wake, Clock: a.clock,
+		Store: a.store, Records: keeper, Booking: slots, Meeting: a.calls, Hub: a.hub, Relay: a.relay.Wake, Clock: a.clock,
 		Window: consult.Window{Before: a.cfg.CheckInBefore, Grace: a.cfg.Grace}, Log: a.log,
 	}
-	a.room.SetAdmission(a.consult)
+	a.calls.SetAdmission(a.consult)
 	a.exchange = &exchange.Service{
 		Store: a.store, Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
 	}

@@ -27,10 +27,24 @@ type Config struct {
 	Grace           time.Duration `env:"JUMPA_GRACE" help:"a checked-in consultation may start this long after its end"`
 	CodeCourierURL  string        `env:"JUMPA_CODE_COURIER_URL" help:"HTTPS address that delivers one-time codes; the development inbox when empty, on loopback only"`
 	KafkaBrokers    string        `env:"JUMPA_KAFKA_BROKERS" help:"addresses of Apache Kafka, separated by commas; the embedded broker when empty"`
-	MeetingProvider string        `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls"`
+	MeetingProvider string        `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
 	DatabaseURL     string        `env:"JUMPA_DATABASE_URL" help:"file of the SQLite database; in the data directory when empty"`
-	KafkaContinue   bool          `env:"-" help:"go on behind messages that the embedded broker has lost"`
-	Demo            bool          `env:"-" help:"keep demo people, services and appointments around now"`
+
+	JitsiDomain       string `env:"JUMPA_JITSI_DOMAIN" help:"jitsi: public host of its web app"`
+	JitsiControlURL   string `env:"JUMPA_JITSI_CONTROL_URL" help:"jitsi: Prosody's HTTP port on the private network"`
+	JitsiBearer       string `env:"JUMPA_JITSI_BEARER" help:"jitsi: what Prosody shows in reservation requests and events, 32 characters or more; keep it secret"`
+	JitsiAppID        string `env:"JUMPA_JITSI_APP_ID" help:"jitsi: issuer of the tokens, Prosody's app_id"`
+	JitsiXMPPDomain   string `env:"JUMPA_JITSI_XMPP_DOMAIN" help:"jitsi: Prosody's main virtual host"`
+	JitsiMUC          string `env:"JUMPA_JITSI_MUC" help:"jitsi: Prosody's component of the rooms; muc. and the virtual host when empty"`
+	JitsiSharedSecret string `env:"JUMPA_JITSI_SHARED_SECRET" help:"jitsi: signs with HS256, for development only; keep it secret"`
+
+	JaaSAppID         string `env:"JUMPA_JAAS_APP_ID" help:"jaas: the AppID, vpaas-magic-cookie-…"`
+	JaaSKeyID         string `env:"JUMPA_JAAS_KEY_ID" help:"jaas: id of the API key"`
+	JaaSKeyFile       string `env:"JUMPA_JAAS_KEY_FILE" help:"jaas: file of the API key's private key, PEM"`
+	JaaSWebhookSecret string `env:"JUMPA_JAAS_WEBHOOK_SECRET" help:"jaas: secret of the webhook endpoint /jaas/events; keep it secret"`
+
+	KafkaContinue bool `env:"-" help:"go on behind messages that the embedded broker has lost"`
+	Demo          bool `env:"-" help:"keep demo people, services and appointments around now"`
 }
 
 // Defaults gives the configuration of a laptop.
@@ -38,6 +52,7 @@ func Defaults() Config {
 	return Config{
 		Data: "jumpa-data", Listen: "127.0.0.1:8080", KafkaListen: "127.0.0.1:9092", UDPListen: "127.0.0.1:10000",
 		Validation: "lenient", CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
+		JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
 	}
 }
 
@@ -62,8 +77,8 @@ func (c Config) check() error {
 	if _, err := c.mode(); err != nil {
 		return err
 	}
-	if c.MeetingProvider != "room" {
-		return usage("JUMPA_MEETING_PROVIDER: this build has the provider room only, not %q", c.MeetingProvider)
+	if err := c.checkCalls(); err != nil {
+		return err
 	}
 	if strings.HasPrefix(c.DatabaseURL, "postgres") {
 		return usage("JUMPA_DATABASE_URL: this build stores in SQLite only; name a file")

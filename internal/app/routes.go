@@ -48,7 +48,9 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 		mux.Handle(path, guarded)
 	}
 	mux.Handle(portal.Root, patients)
-	mux.Handle("/room/", a.room.Handler())
+	for _, path := range paths[a.cfg.MeetingProvider] {
+		mux.Handle(path, a.calls.Handler())
+	}
 	a.routeDesk(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
@@ -69,7 +71,7 @@ func (a *App) portal() (*portal.Portal, error) {
 	}
 	o := portal.Options{
 		Consultations: a.consult, SignIns: a.access.browsers, Inbox: a.access.notify, Signals: a.hub,
-		Secure: strings.HasPrefix(a.URL(), "https:"), Key: key, Clock: a.clock, Log: a.log,
+		RoomOrigin: a.cfg.frames(), Secure: strings.HasPrefix(a.URL(), "https:"), Key: key, Clock: a.clock, Log: a.log,
 	}
 	if a.access.codes != nil {
 		o.DevMessages = a.access.codes.messages
@@ -116,8 +118,8 @@ func (a *App) metrics() *prometheus.Registry {
 	})
 	counter("jumpa_outbox_published_total", "Events that the broker has acknowledged.", func() float64 { return float64(a.relay.Stats().Published) })
 	counter("jumpa_outbox_failed_total", "Attempts to publish an event that failed.", func() float64 { return float64(a.relay.Stats().Failed) })
-	gauge("jumpa_rooms", "Embedded call rooms that are open.", func() float64 { n, _ := a.room.Counts(); return float64(n) })
-	gauge("jumpa_room_people", "People in embedded calls.", func() float64 { _, n := a.room.Counts(); return float64(n) })
+	gauge("jumpa_rooms", "Call rooms that are in use.", func() float64 { n, _ := a.calls.Counts(); return float64(n) })
+	gauge("jumpa_room_people", "People in calls.", func() float64 { _, n := a.calls.Counts(); return float64(n) })
 	return registry
 }
 

@@ -137,7 +137,7 @@ func New(opts Options) (*Driver, error) {
 	opts.Limits = opts.Limits.withDefaults()
 	control, err := url.Parse(opts.ControlURL)
 	switch {
-	case opts.Domain == "" || strings.ContainsAny(opts.Domain, "/?#@ "):
+	case !domainName.MatchString(opts.Domain):
 		return nil, errors.New("jitsi: Domain must be the host of the Jitsi web app")
 	case err != nil || control.Host == "" || control.Scheme != "http" && control.Scheme != "https" || control.User != nil:
 		return nil, errors.New("jitsi: ControlURL must be an http or https URL without a user")
@@ -181,6 +181,8 @@ func (d *Driver) currentAdmission() meeting.Admission {
 	defer d.mu.Unlock()
 	return d.admission
 }
+
+var domainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?$`)
 
 // roomName is what Prosody takes as the name of a room and the claim alike; it
 // lower-cases both.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,30 @@ func TestRolesInTheCall(t *testing.T) {
 	}
 	if o := w.join(patient); o.Affiliation != "member" {
 		t.Errorf("the patient is %s", o.Affiliation)
+	}
+}
+
+// The portal adds the language to the address: the rest must survive that.
+func TestThePageIsOpenedWithTheToken(t *testing.T) {
+	w := newWorld(t)
+	c := w.credentials(doctor)
+	u, err := url.Parse(c.JoinURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.String() != c.JoinURL {
+		t.Error("the address changes when it is read and written")
+	}
+	settings, err := url.ParseQuery(u.EscapedFragment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"jwt": `"` + c.JWT + `"`, "config.prejoinConfig.enabled": "false", "config.disableInviteFunctions": "true",
+	} {
+		if settings.Get(name) != want {
+			t.Errorf("%s is not what the web app reads as JSON", name)
+		}
 	}
 }
 
@@ -291,6 +316,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 	for name, spoil := range map[string]func(*jitsi.Options){
 		"no domain":                func(o *jitsi.Options) { o.Domain = "" },
 		"a URL for a domain":       func(o *jitsi.Options) { o.Domain = "https://meet.example.my/" },
+		"a policy for a domain":    func(o *jitsi.Options) { o.Domain = "meet.example.my; script-src *" },
 		"no control address":       func(o *jitsi.Options) { o.ControlURL = "" },
 		"a control path":           func(o *jitsi.Options) { o.ControlURL = "/prosody" },
 		"a password in an address": func(o *jitsi.Options) { o.ControlURL = "http://me:hunter2@prosody:5280" },
