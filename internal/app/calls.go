@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
@@ -147,7 +148,7 @@ func (v vault) Update(ctx context.Context, name string, change func([]byte) ([]b
 			return err
 		}
 		changed, err := change(old)
-		if err != nil {
+		if err != nil || bytes.Equal(old, changed) {
 			return err
 		}
 		return tx.PutSetting(name, changed)
