@@ -23,8 +23,7 @@ const (
 	choresTimeout  = 15 * time.Second
 	signatureLimit = 24 * time.Hour // JaaS sends again for hours what was not taken
 	maxSeen        = 200000
-	maxUnwanted    = 5000
-	unwantedKept   = 10 * time.Minute
+	maxUnwanted    = 50000
 )
 
 // webhook is what JaaS sends. Duplicates have the same key; the timestamp,
@@ -47,11 +46,13 @@ type webhook struct {
 func (e webhook) at() time.Time { return time.UnixMilli(e.Timestamp) }
 func (e webhook) stay() string  { return e.Session + "\x00" + e.Data.Participant }
 
-// outsider is somebody to ban from a room.
+// outsider is somebody to ban from a room. It is remembered after that: what
+// is still heard of this stay is not for the consultation.
 type outsider struct {
 	id    string
 	room  string
 	since time.Time
+	gone  bool
 }
 
 // Handler takes in JaaS's webhooks at POST /jaas/events.
@@ -148,6 +149,7 @@ func (d *Driver) handle(ctx context.Context, e webhook) error {
 		return errMalformed
 	}
 	if e.Type == "ROOM_DESTROYED" {
+		d.emptied(e.Session)
 		return d.people.Destroyed(ctx, room, e.at())
 	}
 	if e.Session == "" || e.Data.Participant == "" {
@@ -156,10 +158,13 @@ func (d *Driver) handle(ctx context.Context, e webhook) error {
 	p, ours := d.seal.Open(room, e.Data.ID)
 	p.Name = shorten(e.Data.Name)
 	if e.Type == "PARTICIPANT_LEFT" {
-		if d.forget(e.stay()) || !ours {
+		if d.refused(e.stay(), true) || !ours {
 			return nil
 		}
 		return d.people.Left(ctx, room, e.stay(), p, e.at())
+	}
+	if d.refused(e.stay(), false) {
+		return nil // heard of before
 	}
 	if !ours {
 		d.opts.Log.Warn("somebody without credentials of the exchange is in a call", "room", room)
@@ -218,12 +223,28 @@ func (d *Driver) putOut(stay string, who outsider) {
 	}
 }
 
-func (d *Driver) forget(stay string) (known bool) {
+// refused tells whether a stay was not let in, and notes when it is over.
+func (d *Driver) refused(stay string, over bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, known = d.unwanted[stay]
-	delete(d.unwanted, stay)
+	who, known := d.unwanted[stay]
+	if known && over {
+		who.gone = true
+		d.unwanted[stay] = who
+	}
 	return known
+}
+
+// emptied notes that the refused stays of a session are over.
+func (d *Driver) emptied(session string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for stay, who := range d.unwanted {
+		if strings.HasPrefix(stay, session+"\x00") {
+			who.gone = true
+			d.unwanted[stay] = who
+		}
+	}
 }
 
 // Start begins to ban who should not be in, until Stop or the end of ctx.
@@ -279,11 +300,11 @@ func (d *Driver) Chores(ctx context.Context) {
 	var todo []outsider
 	d.mu.Lock()
 	for stay, who := range d.unwanted {
-		if now.Sub(who.since) >= unwantedKept {
+		if now.Sub(who.since) >= kept {
 			delete(d.unwanted, stay)
-			continue
+		} else if !who.gone {
+			todo = append(todo, who)
 		}
-		todo = append(todo, who)
 	}
 	for _, remembered := range []map[string]time.Time{d.ended, d.seen, d.banned} {
 		for name, at := range remembered {

@@ -251,20 +251,54 @@ func TestWhoIsNotAdmittedIsRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.until("the first removal", func() bool { return w.prosody.Calls("/kick-participant") > 0 })
+			ticks <- w.clock()
+			w.until("the second removal", func() bool { return w.prosody.Calls("/kick-participant") > 1 })
 			w.prosody.Behave(jitsitest.Faults{})
 			ticks <- w.clock()
-			ticks <- w.clock() // the first round is over when this one is taken
-			w.until("the second removal", func() bool { return w.prosody.Calls("/kick-participant") > 1 })
+			w.until("the last removal", func() bool {
+				before := w.prosody.Calls("/kick-participant")
+				w.driver.Reconcile(t.Context())
+				return w.prosody.Calls("/kick-participant") == before // nobody is left to remove
+			})
 			if got := w.desk.told(); got != "joined practitioner" {
 				t.Errorf("the consultation was told %q", got)
 			}
 			if got := w.present(); got != "practitioner" {
 				t.Errorf("present: %s", got)
 			}
-			before := w.prosody.Calls("/kick-participant")
-			w.driver.Reconcile(t.Context())
-			if after := w.prosody.Calls("/kick-participant"); after != before {
-				t.Error("somebody who has left is removed again and again")
+		})
+	}
+}
+
+// A refused person is none of the consultation's business, whichever way
+// Jitsi tells of the end.
+func TestWhoWasRefusedIsNeverTold(t *testing.T) {
+	for name, end := range map[string]func(w *world, o *jitsitest.Occupant) error{
+		"they leave":    func(_ *world, o *jitsitest.Occupant) error { return o.Leave() },
+		"the call ends": func(w *world, _ *jitsitest.Occupant) error { return w.driver.End(w.t.Context(), vc) },
+		"they are put out, and the count is asked again": func(w *world, _ *jitsitest.Occupant) error {
+			w.prosody.Behave(jitsitest.Faults{HoldEvents: true, RepeatEvents: true})
+			for range 3 { // the second removal finds nobody before the leaving is heard of
+				w.driver.Reconcile(w.t.Context())
+			}
+			return w.prosody.Deliver()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.prosody.Behave(jitsitest.Faults{RepeatEvents: true})
+			w.join(doctor)
+			token := w.credentials(patient).JWT
+			w.desk.says(patient.ID, fhir.Errorf(fhir.CodeBusinessRule, "", "The consultation was cancelled."))
+			o, err := w.prosody.Join(t.Context(), token, vc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := end(w, o); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(w.desk.told(), "patient") {
+				t.Errorf("the consultation was told %q", w.desk.told())
 			}
 		})
 	}

@@ -114,10 +114,11 @@ func (d *Driver) roomDestroyed(ctx context.Context, e event) error {
 	}
 	var stays []roster.Stay
 	for _, o := range e.AllOccupants {
-		if p, ok := d.person(e.room, o); ok {
+		if d.refused(o.stay()) {
+			d.gone(o.stay())
+		} else if p, ok := d.person(e.room, o); ok {
 			stays = append(stays, roster.Stay{Key: o.stay(), Person: p})
 		}
-		d.forget(o.stay())
 	}
 	return d.people.Destroyed(ctx, e.room, e.DestroyedAt.Time, stays...)
 }
@@ -134,6 +135,9 @@ func (d *Driver) occupantJoined(ctx context.Context, e event) error {
 	o := e.Occupant
 	if o.JID == "" || o.JoinedAt.IsZero() {
 		return errMalformed
+	}
+	if d.refused(o.stay()) {
+		return nil // heard of before
 	}
 	p, ours := d.person(e.room, o)
 	if !ours {
@@ -162,8 +166,9 @@ func (d *Driver) occupantLeft(ctx context.Context, e event) error {
 	if o.JID == "" || o.LeftAt.IsZero() {
 		return errMalformed
 	}
-	if d.forget(o.stay()) {
-		return nil // was never let in
+	if d.refused(o.stay()) {
+		d.gone(o.stay())
+		return nil
 	}
 	p, ours := d.person(e.room, o)
 	if !ours {

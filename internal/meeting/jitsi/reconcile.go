@@ -12,14 +12,16 @@ import (
 const (
 	reconcileInterval = 20 * time.Second
 	reconcileTimeout  = 15 * time.Second
-	maxUnwanted       = 5000
-	unwantedKept      = 10 * time.Minute
+	maxUnwanted       = 50000
+	unwantedKept      = 24 * time.Hour
 )
 
-// unwanted is somebody to put out of a room.
+// unwanted is somebody to put out of a room. It is remembered after that:
+// what is still heard of this stay is not for the consultation.
 type unwanted struct {
 	room  string
 	since time.Time
+	gone  bool
 }
 
 // Start begins to compare with Jitsi's count, until Stop or the end of ctx.
@@ -135,21 +137,33 @@ func (d *Driver) putOut(room, stay string) {
 	}
 }
 
-func (d *Driver) forget(stay string) (known bool) {
+// refused tells whether a stay was not let in.
+func (d *Driver) refused(stay string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, known = d.unwanted[stay]
-	delete(d.unwanted, stay)
+	_, known := d.unwanted[stay]
 	return known
+}
+
+// gone notes that a refused stay is over.
+func (d *Driver) gone(stay string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if u, known := d.unwanted[stay]; known {
+		u.gone = true
+		d.unwanted[stay] = u
+	}
 }
 
 // removeUnwanted puts out who should not be in, again and again until an
 // event says that they have left: Prosody's "done" alone is not believed.
 func (d *Driver) removeUnwanted(ctx context.Context) {
 	d.mu.Lock()
-	todo := make(map[string]string, len(d.unwanted))
+	todo := map[string]string{}
 	for stay, u := range d.unwanted {
-		todo[stay] = u.room
+		if !u.gone {
+			todo[stay] = u.room
+		}
 	}
 	d.mu.Unlock()
 	for stay, room := range todo {
@@ -158,7 +172,7 @@ func (d *Driver) removeUnwanted(ctx context.Context) {
 		}
 		switch err := d.prosody.kick(ctx, room, nickOf(stay)); {
 		case errors.Is(err, errNotThere):
-			d.forget(stay)
+			d.gone(stay)
 		case errors.Is(err, errResting):
 			return
 		case err != nil:
