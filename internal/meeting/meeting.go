@@ -1,7 +1,7 @@
 // Package meeting is the contract of the video system: rooms, the people who
 // may enter them, and their end.
 //
-// A provider (room, embedded in the exchange; later Jitsi Meet) implements
+// A provider (room, embedded in the exchange; jitsi; jaas) implements
 // Provider. The session token of the consultation never reaches a provider or
 // a browser as a credential: people get credentials of their own, short-lived
 // and for one room. The package decides nothing about who may join.
