@@ -1,8 +1,9 @@
 // Package r4 knows what FHIR R4 (4.0.1) says about resources: which elements a
 // type has, in what order, how often and of which type, which codes are
-// required, which rules hold, and which search parameters exist.
+// required, which rules hold, which search parameters exist, and what belongs
+// to a patient or another compartment.
 //
-// The definitions are data: three text files made from HL7's own release by
+// The definitions are data: four text files made from HL7's own release by
 // the program in gen (go generate), embedded, and read at the first question
 // that needs them, a few milliseconds each. All that is handed out is shared
 // by everyone and must not be changed; it may be read by many goroutines.

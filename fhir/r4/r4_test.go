@@ -42,7 +42,12 @@ func TestIndexHoldsTheWholeRelease(t *testing.T) {
 	for _, vs := range valueSets() {
 		got["codes"] += len(vs.Codes)
 	}
+	got["compartments"] = len(Compartments())
+	for _, c := range Compartments() {
+		got["members of compartments"] += len(c.Members)
+	}
 	want := map[string]int{
+		"compartments": 5, "members of compartments": 214,
 		"resource types": 148, "complex types": 43, "primitive types": 20, "abstract types": 4,
 		"resource types of documents": 146, "elements": 7691, "types of elements": 8226, "targets": 1631,
 		"constraints": 8944, "choices": 186, "content references": 55, "modifiers": 905, "summary elements": 3276,
@@ -467,6 +472,32 @@ func TestFirstQuestionsMayComeAtOnce(t *testing.T) {
 		if e == nil || e != found[0] {
 			t.Fatal("the index was read more than once, or not to its end")
 		}
+	}
+}
+
+// Members of a compartment are named by search parameters that exist.
+func TestCompartments(t *testing.T) {
+	for _, c := range Compartments() {
+		if !IsResource(c.Code) || !strings.HasPrefix(c.URL, "http://hl7.org/fhir/CompartmentDefinition/") {
+			t.Errorf("%+v", c)
+		}
+		for _, m := range c.Members {
+			for _, code := range m.Params {
+				p, ok := LookupSearchParameter(m.Type, code)
+				if code != Itself && (!ok || p.Type != "reference" && p.Type != "uri") {
+					t.Errorf("%s: %s has no reference %s", c.Code, m.Type, code)
+				}
+			}
+		}
+	}
+	patient, _ := LookupCompartment("Patient")
+	for typ, want := range map[string]string{"Appointment": "actor", "Communication": "subject,sender,recipient", "Slot": "", "Patient": "link"} {
+		if got := strings.Join(patient.Params(typ), ","); got != want {
+			t.Errorf("%s belongs to a patient by %q, want %q", typ, got, want)
+		}
+	}
+	if _, ok := LookupCompartment("Organization"); ok {
+		t.Error("there is a compartment of Organization")
 	}
 }
 

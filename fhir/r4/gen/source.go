@@ -12,6 +12,8 @@ type source struct {
 	searches   []*search
 	valueSets  map[string]*valueSet
 	systems    map[string]*codeSystem
+
+	compartments []*compartment
 }
 
 type structure struct {
@@ -48,6 +50,14 @@ type search struct {
 	URL, Version, Code, Type, Expression string
 	Base, Target, Comparator, Modifier   []string
 	Component                            []struct{ Definition, Expression string }
+}
+
+type compartment struct {
+	URL, Code string
+	Resource  []struct {
+		Code  string
+		Param []string
+	}
 }
 
 type concept struct {
@@ -115,6 +125,10 @@ func (in *source) add(resourceType, url string, raw json.RawMessage) error {
 		s := new(search)
 		in.searches = append(in.searches, s)
 		return json.Unmarshal(raw, s)
+	case "CompartmentDefinition":
+		c := new(compartment)
+		in.compartments = append(in.compartments, c)
+		return json.Unmarshal(raw, c)
 	case "ValueSet":
 		if in.valueSets[url] == nil {
 			in.valueSets[url] = new(valueSet)
