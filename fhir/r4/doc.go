@@ -3,7 +3,7 @@
 // required, which rules hold, which search parameters exist, and what belongs
 // to a patient or another compartment.
 //
-// The definitions are data: four text files made from HL7's own release by
+// The definitions are data: five text files made from HL7's own release by
 // the program in gen (go generate), embedded, and read at the first question
 // that needs them, a few milliseconds each. All that is handed out is shared
 // by everyone and must not be changed; it may be read by many goroutines.
@@ -12,9 +12,10 @@
 //	el, typ, _ := t.Element("valueQuantity")  // el.Name is "value", typ is "Quantity"
 //	el, _, _ = t.Element("component.code")    // el.Binding, el.Constraints, …
 //
-// HL7 publishes the release under CC0. Two expressions that R4 has wrong are the corrected ones of later releases
-// (app-4 of Appointment, tim-9 of Timing). Texts for people (descriptions,
-// mappings, examples) are left out, as are the logical type MetadataResource,
+// HL7 publishes the release under CC0. Two expressions that R4 has wrong are the
+// corrected ones of later releases (app-4 of Appointment, tim-9 of Timing). Of
+// the texts for people there is the short one of each element; descriptions,
+// mappings and examples are left out, as are the logical type MetadataResource,
 // fixed values and patterns (no base definition has any) and the modifiers of
 // search parameters (the release lists none).
 //

@@ -501,6 +501,33 @@ func TestCompartments(t *testing.T) {
 	}
 }
 
+// Every element has a text, its own or that of the base type that it repeats,
+// and every modifier says why it is one.
+func TestTextsOfElements(t *testing.T) {
+	bases := []string{"Resource", "DomainResource", "Element", "BackboneElement", "Quantity"}
+	var check func(typ *Type, e *Element)
+	check = func(typ *Type, e *Element) {
+		text, ok := LookupText(typ.Name + strings.TrimPrefix(e.Path, typ.Root.Path))
+		for i := 0; !ok && i < len(bases); i++ {
+			text, ok = LookupText(bases[i] + e.Path[strings.LastIndex(e.Path, "."):])
+		}
+		if !ok || text.Short == "" || (text.Modifier != "") != e.Modifier {
+			t.Errorf("%s of %s: %+v", e.Path, typ.Name, text)
+		}
+		for _, c := range e.Children {
+			check(typ, c)
+		}
+	}
+	for _, typ := range Types() {
+		check(typ, typ.Root)
+	}
+	for path, want := range map[string]string{"Patient": "Information about an individual or animal receiving health care services", "Patient.contact.name": "A name associated with the contact person"} {
+		if text, _ := LookupText(path); text.Short != want {
+			t.Errorf("%s: %q", path, text.Short)
+		}
+	}
+}
+
 // The whole index stays far below the 40 MB that a small machine can spare.
 func TestIndexIsSmall(t *testing.T) {
 	var before, after runtime.MemStats

@@ -77,8 +77,12 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
+	texts, err := writeTexts(&in)
+	if err != nil {
+		return err
+	}
 	for name, text := range map[string]string{
-		"types.txt": types, "search.txt": search, "valuesets.txt": valueSets, "compartments.txt": writeCompartments(&in),
+		"types.txt": types, "texts.txt": texts, "search.txt": search, "valuesets.txt": valueSets, "compartments.txt": writeCompartments(&in),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err

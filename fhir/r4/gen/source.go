@@ -33,6 +33,9 @@ type typeRef struct {
 
 type element struct {
 	Path             string
+	Short            string
+	IsModifierReason string
+	Base             struct{ Path string }
 	Min              int
 	Max              string
 	Type             []typeRef
