@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"internal/app"},
 	{"cmd/jumpa"},
 	{"test/browser"},
-	{"test/e2e", "test/fault", "test/foreign", "test/kafka"},
+	{"test/e2e", "test/fault", "test/foreign", "test/kafka", "test/oracle"},
 }
 
 // public packages may be imported by programs of others: they stand on public

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests use beyond Go: a browser, fonts for four languages,
 # command line clients of Kafka and JSON, the npm packages of the client scripts,
-# and Java with the jars of Apache Kafka.
+# and Java with the jars of Apache Kafka, HAPI FHIR and HL7's validator.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ command -v kcat >/dev/null 2>&1 || need="$need kcat"
 command -v curl >/dev/null 2>&1 || need="$need curl"
 command -v jq >/dev/null 2>&1 || need="$need jq"
 command -v npm >/dev/null 2>&1 || need="$need nodejs npm"
-command -v java >/dev/null 2>&1 || need="$need default-jre-headless"
+command -v javac >/dev/null 2>&1 || need="$need default-jdk-headless"
 command -v mvn >/dev/null 2>&1 || need="$need maven"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$need postgresql"
 [ -d /usr/share/fonts/truetype/noto ] || need="$need fonts-noto-core"
@@ -27,9 +27,11 @@ fi
 if [ -f test/clients/package.json ]; then
   (cd test/clients && { [ -d node_modules ] && [ node_modules -nt package-lock.json ] || npm ci --no-audit --no-fund; })
 fi
-lib=test/kafka/target/lib
-if [ ! -f "$lib/complete" ] || [ test/kafka/pom.xml -nt "$lib/complete" ]; then
-  rm -rf "$lib"
-  mvn -q -B -f test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=target/lib
-  touch "$lib/complete"
-fi
+for folder in test/kafka test/oracle; do
+  lib=$folder/target/lib
+  if [ ! -f "$lib/complete" ] || [ "$folder/pom.xml" -nt "$lib/complete" ]; then
+    rm -rf "$lib"
+    mvn -q -B -f "$folder/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=target/lib
+    touch "$lib/complete"
+  fi
+done

@@ -1,6 +1,7 @@
 package fhirpath
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -356,6 +357,9 @@ func (m *machine) integerOf(x *expr, c Collection, what string) (int64, bool) {
 func (m *machine) stringOf(x *expr, c Collection, what string) (string, bool) {
 	v, ok := m.single(x, c, what)
 	if !ok {
+		if len(c) == 1 && c[0].node.Kind() == fhir.Object {
+			m.invalid(x, what+" must be a string")
+		}
 		return "", false
 	}
 	if v.kind != kString && (v.kind < kDate || v.kind > kTime) {
@@ -434,9 +438,22 @@ func (m *machine) matches(v *Value, t typeName) bool {
 	return isA(m.model, v.typ, t.name)
 }
 
+// knows tells whether the type that an expression names is one: a mistake in
+// its name must not read as "there is none". A name with its namespace is one.
+func (m *machine) knows(x *expr) bool {
+	if x.typ.space != "" || slices.Contains(systemName[kBoolean:], x.typ.name) {
+		return true
+	}
+	if _, known := m.model.Super(x.typ.name); known {
+		return true
+	}
+	m.invalid(x, "there is no type "+x.typ.name)
+	return false
+}
+
 func (m *machine) is(x *expr, in Collection) Collection {
 	switch {
-	case m.err != nil || len(in) == 0:
+	case m.err != nil || !m.knows(x) || len(in) == 0:
 		return nil
 	case len(in) > 1:
 		return m.invalid(x, "is asks about one value; there are several")
@@ -447,6 +464,9 @@ func (m *machine) is(x *expr, in Collection) Collection {
 // ofType keeps the values of a type. as does the same: R4's own constraints
 // use it on collections.
 func (m *machine) ofType(x *expr, in Collection) Collection {
+	if !m.knows(x) {
+		return nil
+	}
 	return m.keep(in, func(v *Value, _ int) bool { return m.matches(v, x.typ) })
 }
 

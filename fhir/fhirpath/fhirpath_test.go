@@ -166,6 +166,7 @@ func TestPrimitiveExtensionsAreSeen(t *testing.T) {
 		example{"active = true", ""},
 		example{"active and true", ""},
 		example{"active.not()", ""},
+		example{"0.not()", "false"}, // one value that is no boolean is true
 		example{"active is boolean", "true"},
 		example{"active.children().value", "unknown"},
 		example{"birthDate.exists()", "false"},
@@ -207,10 +208,10 @@ func TestTypesOfElements(t *testing.T) {
 		example{"$this is Resource", "true"},
 		example{"$this is FHIR.DomainResource", "true"},
 		example{"$this is Patient", "false"},
-		example{"$this is Unheard", "false"},
 		example{"(1 | 'a' | 2.0).ofType(Integer)", "1"},
 		example{"(1 | 'a' | 2.0).ofType(System.String)", "a"},
 		example{"{} is Patient", ""},
+		example{"$this is System.Patient", "false"},
 		example{"unheardOf is Element", "false"},
 	)
 }
@@ -316,10 +317,10 @@ func TestStrings(t *testing.T) {
 		example{"'abc'.matches('b')", "true"}, example{"'abc'.matchesFull('b')", "false"}, example{"'abc'.matchesFull('a.c')", "true"}, example{"'a\\nb'.matches('a.b')", "true"},
 		example{"gender.matches('^(male|female)$')", "true"}, example{"'abc'.matches(gender)", "false"},
 		example{`'11/30/1972'.replaceMatches('\\b(?P<m>\\d{1,2})/(?P<d>\\d{1,2})/(?P<y>\\d{2,4})\\b', '${d}-${m}-${y}')`, "30-11-1972"},
-		example{`'ab'.replaceMatches('(a)(b)', '$2$1x')`, "bax"}, example{`'a'.replaceMatches('a', '\\$5')`, "$5"}, example{`'a'.replaceMatches('a', 'US$')`, "US$"}, example{`'aXbX'.replaceMatches('X', '')`, "ab"},
+		example{`'ab'.replaceMatches('(a)(b)', '$2$1x')`, "bax"}, example{`'a'.replaceMatches('a', '\\$5')`, "$5"}, example{`'a'.replaceMatches('a', 'US$')`, "US$"}, example{`'aXbX'.replaceMatches('X', '')`, "ab"}, example{`'ab'.replaceMatches('', 'x')`, "ab"}, example{`'ab'.replaceMatches('^', 'x')`, "xab"},
 		example{"'a,b,,c'.split(',')", "a|b||c"}, example{"('a' | 'b').join('-')", "a-b"}, example{"('a' | 'b').join()", "ab"}, example{"'  a '.trim()", "a"}, example{"'abc'.toChars()", "a|b|c"},
 		example{"'Ünï'.upper()", "ÜNÏ"}, example{"'test'.encode('base64')", "dGVzdA=="}, example{"'dGVzdA=='.decode('base64')", "test"}, example{"'test'.encode('hex')", "74657374"}, example{"'zz'.decode('hex')", ""},
-		example{`'"1<2"'.escape('html')`, "&#34;1&lt;2&#34;"}, example{`'&lt;a&gt;'.unescape('html')`, "<a>"}, example{`'a"b'.escape('json')`, `a\"b`}, example{`'a\\"b'.unescape('json')`, `a"b`},
+		example{`'"1<2"'.escape('html')`, "&quot;1&lt;2&quot;"}, example{`'&lt;a&gt;'.unescape('html')`, "<a>"}, example{`'a"b'.escape('json')`, `a\"b`}, example{`'a\\"b'.unescape('json')`, `a"b`}, example{`'"a\\\\"'.unescape('json')`, `"a\"`},
 		example{`'\u0041\uD83D\uDE00'`, "A😀"}, example{`'it\'s'`, "it's"}, example{"'a' ~ 'A'", "true"}, example{"'a  b' ~ 'a\\t b'", "true"}, example{"'a' < 'b'", "true"},
 		example{"'yes'.toBoolean()", "true"}, example{"'0'.toBoolean()", "false"}, example{"'maybe'.toBoolean()", ""}, example{"'1e5'.toDecimal()", ""}, example{"'-5'.toInteger()", "-5"}, example{"'3000000000'.toInteger()", ""},
 		example{"{}.upper()", ""}, example{"'a'.startsWith({})", ""}, example{"gender.startsWith('ma')", "true"},
@@ -487,6 +488,17 @@ func (terminology) Subsumes(_ context.Context, a, b Value) (bool, error) {
 	return strings.HasPrefix(b.String(), a.String()), nil
 }
 
+// baseProfiles judges a resource by its type.
+type baseProfiles struct{}
+
+func (baseProfiles) ConformsTo(_ context.Context, v Value, profile string) (bool, error) {
+	name, ok := strings.CutPrefix(profile, "http://hl7.org/fhir/StructureDefinition/")
+	if _, known := R4().Super(name); !ok || !known {
+		return false, errors.New("unknown profile")
+	}
+	return isA(R4(), v.Type(), name), nil
+}
+
 func TestTerminologyAndProfiles(t *testing.T) {
 	d := parsed(t, encounterText)
 	opts := Options{Terminology: terminology{}, Profiles: baseProfiles{}}
@@ -610,12 +622,15 @@ func TestMistakesAreToldWithTheirPlace(t *testing.T) {
 		{"name.given.upper()", 11, "must be one value"},
 		{"name['a']", 4, "must be an integer"},
 		{"1.upper()", 2, "must be a string"},
+		{"name.startsWith('A')", 5, "must be a string"},
 		{"'a'.matches('(' & '')", 4, "the regular expression cannot be used"},
 		{"@2026 + 1 'a'", 6, "only a duration of the calendar"},
 		{"(1|2) is Integer", 6, "there are several"},
 		{"name.allTrue()", 5, ""},
 		{"'a'.allTrue()", 4, "takes booleans"},
 		{"iif(1|2, 1)", 0, "a condition must be one value"},
+		{"$this is Unheard", 6, "there is no type Unheard"},
+		{"gender.ofType(string1)", 7, "there is no type string1"},
 	} {
 		_, err := run(t, parsed(t, patient(`"name":[{"given":["A","B"]}]`)), x.text, Options{})
 		if x.says == "" {

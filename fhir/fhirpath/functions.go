@@ -197,11 +197,6 @@ func booleans(found bool, t truth) func(*machine, *expr, env, Collection) Collec
 
 // not reads the integers 0 and 1 as booleans too.
 func (m *machine) not(x *expr, _ env, in Collection) Collection {
-	if len(in) == 1 {
-		if v, ok := m.system(&in[0]); ok && v.kind == kInteger && v.num.c == 0 {
-			return yes
-		}
-	}
 	switch m.condition(x, in) {
 	case isTrue:
 		return no

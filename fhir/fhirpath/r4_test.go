@@ -2,8 +2,6 @@ package fhirpath
 
 import (
 	_ "embed"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -44,19 +42,6 @@ func samplesOf(t testing.TB) []*fhir.Document {
 		parsed(t, `{"resourceType":"Bundle","type":"searchset","total":1,"entry":[{"fullUrl":"http://x/Patient/1","resource":{"resourceType":"Patient","id":"1"},"search":{"mode":"match"}}]}`),
 		parsed(t, `{"resourceType":"Observation","status":"final","code":{"coding":[{"code":"c"}]},"valueQuantity":{"value":1,"unit":"mg"},"component":[{"code":{"coding":[{"code":"d"}]},"valueCodeableConcept":{"text":"x"}}]}`),
 		parsed(t, `{"resourceType":"Slot","id":"a","_start":{"extension":[{"url":"u","valueString":"x"}]},"end":"2026-11-23T09:00:00Z","comment":null,"schedule":[]}`),
-	}
-	if dir := os.Getenv(suiteDir); dir != "" {
-		files, err := filepath.Glob(filepath.Join(dir, "fhirpath", "input", "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no inputs in %s: %v", dir, err)
-		}
-		for _, f := range files {
-			raw, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ds = append(ds, parsed(t, string(raw)))
-		}
 	}
 	return ds
 }

@@ -27,6 +27,7 @@ const (
 type pattern struct {
 	*regexp.Regexp
 	states int
+	empty  bool // there is nothing to look for
 }
 
 // compilePattern reads a regular expression. A dot matches a line end too.
@@ -50,7 +51,7 @@ func compilePattern(text string, full bool) (*pattern, error) {
 	if err != nil {
 		return nil, errors.New("it is not in the syntax of RE2")
 	}
-	return &pattern{re, n}, nil
+	return &pattern{re, n, tree.Op == syntax.OpEmptyMatch}, nil
 }
 
 // states counts what a pattern becomes when its repetitions are written out.
@@ -121,6 +122,9 @@ func (m *machine) replaceMatches(x *expr, e env, in Collection) Collection {
 	re, ok := m.pattern(x, e)
 	if !ok || !m.reads(re, s) {
 		return nil
+	}
+	if re.empty {
+		return in
 	}
 	template := replacement(with)
 	var b strings.Builder
@@ -358,6 +362,9 @@ func (m *machine) decode(x *expr, e env, in Collection) Collection {
 	return m.text(string(raw))
 }
 
+// quotes writes a quotation mark by its name in HTML, as the specification does.
+var quotes = strings.NewReplacer("&#34;", "&quot;")
+
 func (m *machine) escape(x *expr, e env, in Collection) Collection {
 	s, ok1 := m.input(x, in)
 	target, ok2 := m.argument(x, e, 0)
@@ -365,12 +372,30 @@ func (m *machine) escape(x *expr, e env, in Collection) Collection {
 	case !ok1 || !ok2:
 		return nil
 	case target == "html":
-		return m.text(html.EscapeString(s))
+		return m.text(quotes.Replace(html.EscapeString(s)))
 	case target == "json":
 		q := string(fhir.Marshal(s))
 		return m.text(q[1 : len(q)-1])
 	}
 	return m.invalid(x, "escape() knows html and json")
+}
+
+// quoted makes a string of JSON of its inside; a quotation mark that was not
+// escaped stands for itself.
+func quoted(s string) []byte {
+	b := []byte{'"'}
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			b = append(b, s[i], s[i+1])
+			i++
+		case s[i] == '"':
+			b = append(b, '\\', '"')
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return append(b, '"')
 }
 
 func (m *machine) unescape(x *expr, e env, in Collection) Collection {
@@ -383,7 +408,7 @@ func (m *machine) unescape(x *expr, e env, in Collection) Collection {
 		return m.text(html.UnescapeString(s))
 	case target == "json":
 		var plain string
-		if json.Unmarshal([]byte(`"`+s+`"`), &plain) != nil {
+		if json.Unmarshal(quoted(s), &plain) != nil {
 			return nil
 		}
 		return m.text(plain)
