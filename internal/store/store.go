@@ -42,6 +42,12 @@ type Resource struct {
 // Deleted tells whether this version is a deletion.
 func (r Resource) Deleted() bool { return r.Method == "DELETE" }
 
+// Key names a version of a resource; Version 0 is the current one.
+type Key struct {
+	Type, ID string
+	Version  int64
+}
+
 // Kind is how an index entry compares.
 type Kind uint8
 
@@ -118,6 +124,15 @@ type Page struct {
 	Resources []Resource
 	Total     int
 	More      bool
+}
+
+// Cursor is one part of a result that is handed out page by page. What it
+// holds is the concern of who keeps it.
+type Cursor struct {
+	ID      string
+	Part    int // from 0
+	Body    []byte
+	Expires time.Time // of all parts alike: the latest that any was written with
 }
 
 // HistoryQuery asks for versions, newest first. ID and Type may be empty.
@@ -256,6 +271,10 @@ type Notification struct {
 type Reader interface {
 	Resource(typ, id string) (Resource, error) // the current version, also a deletion
 	ResourceVersion(typ, id string, version int64) (Resource, error)
+	// Resources gives the versions that the keys name, in the order of the
+	// keys, current deletions too. What is not there, or what the organisation
+	// ("" for all) may not see, is left out.
+	Resources(keys []Key, organization string) ([]Resource, error)
 	Search(q Query) (Page, error)
 	History(q HistoryQuery) (Page, error) // Page.Total is always set
 	MaySee(typ, id, organization string) (bool, error)
@@ -280,6 +299,7 @@ type Reader interface {
 	Notifications(identityNumber string, limit int) ([]Notification, error)
 	Idempotent(principal, key string) (response []byte, err error)
 	Setting(name string) ([]byte, error)
+	Cursor(id string, part int) (Cursor, error)
 
 	AuditTrail(q AuditQuery) ([]Audit, error)
 	AuditCount(q AuditQuery) (int, error)                                             // of all that AuditTrail gives, whatever Offset and Count
@@ -311,12 +331,15 @@ type Tx interface {
 	PutNotification(Notification) error
 	PutIdempotent(principal, key string, response []byte, at time.Time) error
 	PutSetting(name string, value []byte) error
+	// PutCursor keeps a part of a cursor, and all its parts until the part
+	// expires. A part that is there keeps its body: pages of it have been seen.
+	PutCursor(Cursor) error
 	NextNumber(counter string) (int64, error) // 1, 2, 3 … without gaps
 
 	PutAudit(Audit) error
 	PutEvent(Event) error
 	MarkPublished(at time.Time, p []Published) error
 	// Forget removes what is no longer needed: published events and
-	// idempotency keys older than before, expired sign-ins and codes.
+	// idempotency keys older than before, expired sign-ins, codes and cursors.
 	Forget(before, now time.Time) error
 }

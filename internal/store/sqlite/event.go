@@ -78,6 +78,7 @@ func (t *tx) Forget(before, now time.Time) error {
 		{"DELETE FROM idempotent WHERE at < ?", before},
 		{"DELETE FROM sign_in WHERE expires < ?", now},
 		{"DELETE FROM one_time_code WHERE expires < ?", now},
+		{"DELETE FROM cursor WHERE expires < ?", now},
 	} {
 		if err := t.exec(f.query, micro(f.limit)); err != nil {
 			return err

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"resource", resourceTests},
 		{"visibility", visibilityTests},
 		{"search", searchTests},
+		{"cursor", cursorTests},
 		{"consultation", consultationTests},
 		{"account", accountTests},
 		{"event", eventTests},

@@ -163,6 +163,16 @@ CREATE INDEX idempotent_at ON idempotent (at);
 CREATE TABLE setting (name text COLLATE "C" PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE counter (name text COLLATE "C" PRIMARY KEY, value bigint NOT NULL);
 
+-- Results that are handed out page by page, each part a list of matches.
+CREATE TABLE cursor (
+  id      text   COLLATE "C" NOT NULL,
+  part    bigint NOT NULL,
+  body    bytea  NOT NULL,
+  expires bigint NOT NULL,
+  PRIMARY KEY (id, part)
+);
+CREATE INDEX cursor_expires ON cursor (expires);
+
 -- The outbox. Numbers in seq are taken before the commit: a lower one may
 -- appear after a higher one. Readers look for what is pending and never for
 -- what is behind a place; published <> 0 is what has been sent.

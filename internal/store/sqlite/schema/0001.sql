@@ -156,6 +156,16 @@ CREATE TABLE idempotent (
 CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
+-- Results that are handed out page by page, each part a list of matches.
+CREATE TABLE cursor (
+  id      TEXT    NOT NULL,
+  part    INTEGER NOT NULL,
+  body    BLOB    NOT NULL,
+  expires INTEGER NOT NULL,
+  PRIMARY KEY (id, part)
+) WITHOUT ROWID;
+CREATE INDEX cursor_expires ON cursor (expires);
+
 -- The outbox. seq follows the order of commits.
 CREATE TABLE event (
   seq       INTEGER PRIMARY KEY AUTOINCREMENT,
