@@ -217,7 +217,7 @@ func TestFHIR(t *testing.T) {
 
 		{name: "in use", method: "DELETE", url: "/Schedule/s1", status: 409, contains: "in use"},
 		{name: "delete with an old version", method: "DELETE", url: "/Observation/o1", header: header{"If-Match": `W/"7"`}, status: 412},
-		{name: "delete as others", method: "DELETE", url: "/Observation/o1", as: &clinic, status: 403},
+		{name: "delete as others", method: "DELETE", url: "/Observation/o1", as: &clinic, status: 404},
 		{name: "delete", method: "DELETE", url: "/Observation/o1", status: 204, headers: header{"ETag": `W/"2"`}},
 		{name: "gone", method: "GET", url: "/Observation/o1", status: 410, contains: `"deleted"`},
 		{name: "not found by search", method: "GET", url: "/Observation?_id=o1", status: 200, excludes: `"id":"o1"`},

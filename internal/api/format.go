@@ -13,6 +13,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/fhirxml"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -193,12 +194,16 @@ func prefer(r *http.Request) map[string]string {
 
 func etag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) + `"` }
 
-// ifMatch reads the version of an If-Match header, 0 when there is none. The
+// ifMatch reads the version of an If-Match header, 0 when there is none and
+// exchange.AnyVersion for "*". The
 // guide's readers also send the bare number.
 func ifMatch(r *http.Request) (int64, error) {
-	header := r.Header.Get("If-Match")
-	if header == "" {
+	header := strings.TrimSpace(r.Header.Get("If-Match"))
+	switch header {
+	case "":
 		return 0, nil
+	case "*":
+		return exchange.AnyVersion, nil
 	}
 	version, ok := parseETag(header)
 	if !ok {

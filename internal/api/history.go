@@ -75,6 +75,12 @@ func readHistory(q *exchange.HistoryQuery, values url.Values) (err error) {
 		}
 		q.Since = from
 	}
+	if sort := values.Get("_sort"); sort != "" && sort != "-_lastUpdated" {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "A history comes newest first; _sort can only be -_lastUpdated.")
+	}
+	if values.Get("_list") != "" {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "A history cannot be narrowed by _list.")
+	}
 	if at := values.Get("_at"); at != "" {
 		if q.From, q.To, err = fhir.ParseDate(at); err != nil {
 			return fhir.Errorf(fhir.CodeInvalid, "", "_at must be a date or time such as 2026-11-23 or 2026-11-23T09:00:00+08:00.")

@@ -9,7 +9,7 @@ import (
 // What pages of other origins may send and see.
 const (
 	takenHeaders = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer"
-	shownHeaders = "ETag, Location, Last-Modified, X-Request-Id"
+	shownHeaders = "Allow, Content-Location, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate, X-Request-Id"
 )
 
 // shareWith lets the browser show the answer to a page of another origin when

@@ -48,7 +48,7 @@ func TestPatch(t *testing.T) {
 		{name: "a conditional reference", url: "/Observation/o1", body: `[{"op":"replace","path":"/subject/reference","value":"Patient?identifier=HIE-00000003"}]`, status: 200, contains: `"Patient/p1"`},
 		{name: "none", url: "/Observation/none", body: `[]`, status: 404},
 		{name: "deleted", url: "/Observation/o2", body: `[]`, status: 410},
-		{name: "of others", url: "/Observation/o1", body: status("final"), as: &clinic, status: 403},
+		{name: "of others", url: "/Observation/o1", body: status("final"), as: &clinic, status: 404},
 		{name: "with too small a scope", url: "/Patient/p1", body: `[]`, as: &reader, status: 403},
 		{name: "of an audit event", url: "/AuditEvent/1", body: `[]`, status: 403},
 	} {

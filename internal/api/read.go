@@ -14,9 +14,17 @@ import (
 func (f *FHIR) read(w http.ResponseWriter, r *http.Request) error {
 	res, err := f.exchange.Read(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"))
 	if err != nil {
-		return err
+		return gone(w, res, err)
 	}
-	return give(w, r, res)
+	return f.give(w, r, res)
+}
+
+// gone says which version the deletion is, when that is what err tells.
+func gone(w http.ResponseWriter, res store.Resource, err error) error {
+	if fhir.CodeOf(err) == fhir.CodeDeleted && res.Version > 0 {
+		describe(w, res)
+	}
+	return err
 }
 
 // vread answers GET [base]/Type/id/_history/version.
@@ -27,12 +35,12 @@ func (f *FHIR) vread(w http.ResponseWriter, r *http.Request) error {
 	}
 	res, err := f.exchange.VRead(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"), version)
 	if err != nil {
-		return err
+		return gone(w, res, err)
 	}
-	return give(w, r, res)
+	return f.give(w, r, res)
 }
 
-func give(w http.ResponseWriter, r *http.Request, res store.Resource) error {
+func (f *FHIR) give(w http.ResponseWriter, r *http.Request, res store.Resource) error {
 	part, rest, err := shapeOf(r.URL.Query())
 	if err != nil {
 		return err
@@ -41,6 +49,7 @@ func give(w http.ResponseWriter, r *http.Request, res store.Resource) error {
 		return fhir.Errorf(fhir.CodeInvalid, "", "_summary of one record must be true, text, data or false.")
 	}
 	describe(w, res)
+	w.Header().Set("Content-Location", f.baseURL()+"/"+versionPath(res))
 	if unchanged(r, res) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil

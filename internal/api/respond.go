@@ -64,8 +64,10 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.forget()
 	}
 	h := w.Header()
-	for _, name := range []string{"ETag", "Last-Modified", "Location", "Content-Length"} {
-		h.Del(name) // of an answer that does not come
+	for _, name := range []string{"ETag", "Last-Modified", "Location", "Content-Location", "Content-Length"} {
+		if status != http.StatusGone || name == "Content-Length" { // a deletion is a version too
+			h.Del(name) // of an answer that does not come
+		}
 	}
 	h.Set("Content-Type", mediaFHIR+";charset=utf-8")
 	h.Set("Cache-Control", "no-store")

@@ -137,7 +137,7 @@ func newSystems(t testing.TB, edit ...func(*Observer)) *systems {
 	for _, e := range edit {
 		e(observer)
 	}
-	server := httptest.NewServer(observer.Watch(s.mux))
+	server := httptest.NewServer(observer.Watch(Tidy(s.mux)))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	s.people()

@@ -64,7 +64,12 @@ func (f *FHIR) written(w http.ResponseWriter, r *http.Request, out exchange.Outc
 	case "OperationOutcome":
 		return writeBody(w, status, fhir.Outcome(out.Issues, ""))
 	}
-	return writeBody(w, status, out.Resource.Body)
+	w.Header().Set("Content-Location", w.Header().Get("Location"))
+	part, _, err := shapeOf(r.URL.Query())
+	if err != nil { // what was asked for is done, and this must not hide it
+		part = shape{}
+	}
+	return writeBody(w, status, part.of(out.Resource.Body))
 }
 
 func versionPath(res store.Resource) string {

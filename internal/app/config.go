@@ -23,6 +23,7 @@ type Config struct {
 	UDPListen       string        `env:"JUMPA_UDP_LISTEN" flag:"--udp-listen" help:"address of the UDP port for embedded calls"`
 	PublicURL       string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
 	Validation      string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
+	CORSOrigins     string        `env:"JUMPA_CORS_ORIGINS" help:"web origins whose pages may use the FHIR interface from a browser, such as https://app.example, separated by commas; * for all, none when empty"`
 	CheckInBefore   time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
 	Grace           time.Duration `env:"JUMPA_GRACE" help:"a checked-in consultation may start this long after its end"`
 	CodeCourierURL  string        `env:"JUMPA_CODE_COURIER_URL" help:"HTTPS address that delivers one-time codes; the development inbox when empty, on loopback only"`
@@ -91,6 +92,11 @@ func (c Config) check() error {
 			return usage("%s: %q is not an http or https URL", u.name, u.value)
 		}
 	}
+	for _, o := range c.origins() {
+		if parsed, err := url.Parse(o); o != "*" && (err != nil || parsed.Host == "" || !strings.HasPrefix(parsed.Scheme, "http") || strings.Trim(o, "/") != parsed.Scheme+"://"+parsed.Host) {
+			return usage("JUMPA_CORS_ORIGINS: %q is not a web origin such as https://app.example", o)
+		}
+	}
 	if !c.loopback() && c.Demo {
 		return usage("--listen: %s is not a loopback address; demo credentials work on loopback only, add --no-demo", c.Listen)
 	}
@@ -101,6 +107,11 @@ func (c Config) check() error {
 		return usage("JUMPA_CHECK_IN_BEFORE and JUMPA_GRACE must not be negative")
 	}
 	return nil
+}
+
+// origins gives the web origins that may use the FHIR interface.
+func (c Config) origins() []string {
+	return strings.FieldsFunc(c.CORSOrigins, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func (c Config) mode() (mycore.Mode, error) {

@@ -23,7 +23,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	fhirAPI, err := api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey})
+	fhirAPI, err := api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +56,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /{$}", http.RedirectHandler(portal.Root, http.StatusFound))
-	return api.NewObserver(a.log, a.clock, registry).Watch(mux), func() {
+	return api.NewObserver(a.log, a.clock, registry).Watch(api.Tidy(mux)), func() {
 		patients.Stop()
 		if a.desk != nil {
 			a.desk.StopStreams()

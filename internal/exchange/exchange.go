@@ -20,12 +20,15 @@ type Write struct {
 	ID             string     // of an update; empty on create
 	Condition      url.Values // of an update without ID: what at most one resource meets
 	Doc            *fhir.Document
-	IfMatch        int64      // version that must be current; 0 for any
+	IfMatch        int64      // version that must be current; 0 for any or none, AnyVersion for any
 	IfNoneMatchAny bool       // refuse when the resource exists
 	IfNoneExist    url.Values // of a create: answer with the match when there is one
 
 	mustBeNew bool // a conditional update that nothing met must not change what is there
 }
+
+// AnyVersion as IfMatch asks for a record that is there, whichever its version.
+const AnyVersion = -1
 
 // Outcome is what became of a write.
 type Outcome struct {

@@ -122,7 +122,7 @@ func (op jsonOperation) do(root **tree, room *int) *fhir.Error {
 	switch op.op {
 	case "test":
 		at, err := walk(*root, op.path)
-		if err == nil && !at.same(grow(op.value)) {
+		if err == nil && !at.same(grow(op.value), number) {
 			err = fhir.Errorf(fhir.CodeBusinessRule, "", "The record has another value there.")
 		}
 		return err

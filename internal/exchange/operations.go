@@ -106,8 +106,12 @@ func (s *Service) rehearse(r store.Reader, p auth.Principal, v Validation, sound
 		case err != nil:
 			return err
 		}
-		if err := s.mayWrite(r, p, before); err != nil {
-			return err
+		may := s.mayWrite
+		if v.Mode == "delete" {
+			may = s.mayChange
+		}
+		if err := may(r, p, before); err != nil {
+			return note(err)
 		}
 		switch {
 		case v.Mode == "delete" && before == nil:

@@ -60,13 +60,13 @@ func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p 
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := s.mayWrite(tx, p, before); err != nil {
+	if err := s.mayChange(tx, p, before); err != nil {
 		return Outcome{}, err
 	}
 	if !before.Exists() {
 		return Outcome{}, fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", w.Type, w.ID)
 	}
-	if w.IfMatch != 0 && before.Version != w.IfMatch {
+	if !current(before, w.IfMatch) {
 		return Outcome{}, errChanged()
 	}
 	raw, err := applied(ctx, w.Change, before.Doc)
@@ -108,6 +108,17 @@ func unprocessable(err error) error {
 		return e.WithStatus(422)
 	}
 	return err
+}
+
+// current tells whether a record has the version that IfMatch names.
+func current(before *record.Current, ifMatch int64) bool {
+	switch ifMatch {
+	case 0:
+		return true
+	case AnyVersion:
+		return before.Exists()
+	}
+	return before != nil && before.Version == ifMatch
 }
 
 // errChanged says that a version is no longer the current one.

@@ -138,7 +138,7 @@ func TestNumbersAreTheSame(t *testing.T) {
 		{"1", "1.0", true}, {"100", "1e2", true}, {"0.010", "1E-2", true}, {"-0", "0.0", true}, {"-5", "-50e-1", true},
 		{"1", "-1", false}, {"1", "10", false}, {"0.1", "0.01", false}, {"1e999999999999", "1e999999999999", true}, {"1e999999999999", "1", false},
 	} {
-		if got := grow([]byte(c.a)).same(grow([]byte(c.b))); got != c.same {
+		if got := grow([]byte(c.a)).same(grow([]byte(c.b)), number); got != c.same {
 			t.Errorf("%s and %s: %v", c.a, c.b, got)
 		}
 	}

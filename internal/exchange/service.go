@@ -30,7 +30,8 @@ type Service struct {
 	Clock     func() time.Time
 }
 
-// Read gives the current version of a resource.
+// Read gives the current version of a resource. With an error that says it
+// was deleted comes the version that is the deletion.
 func (s *Service) Read(ctx context.Context, p auth.Principal, typ, id string) (store.Resource, error) {
 	return s.read(ctx, p, typ, id, "read", func(r store.Reader) (store.Resource, error) { return r.Resource(typ, id) })
 }
@@ -67,6 +68,9 @@ func (s *Service) read(ctx context.Context, p auth.Principal, typ, id, operation
 		}
 		return nil
 	})
+	if fhir.CodeOf(err) == fhir.CodeDeleted && err != nil {
+		return res, err
+	}
 	if err != nil {
 		return store.Resource{}, s.refused(ctx, p, "R", operation, typ+"/"+id, err)
 	}

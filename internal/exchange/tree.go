@@ -178,8 +178,8 @@ func (t *tree) remove(at int) *tree {
 }
 
 // same tells whether two values say the same: members in any order, numbers
-// by their value.
-func (t *tree) same(o *tree) bool {
+// by what spell makes of them.
+func (t *tree) same(o *tree, spell func([]byte) string) bool {
 	if t.kind != o.kind {
 		return false
 	}
@@ -193,7 +193,7 @@ func (t *tree) same(o *tree) bool {
 			members[b.name] = b.value
 		}
 		for _, b := range t.items {
-			if other, ok := members[b.name]; !ok || !b.value.same(other) {
+			if other, ok := members[b.name]; !ok || !b.value.same(other, spell) {
 				return false
 			}
 		}
@@ -203,7 +203,7 @@ func (t *tree) same(o *tree) bool {
 			return false
 		}
 		for i, b := range t.items {
-			if !b.value.same(o.items[i].value) {
+			if !b.value.same(o.items[i].value, spell) {
 				return false
 			}
 		}
@@ -211,7 +211,7 @@ func (t *tree) same(o *tree) bool {
 	case fhir.String:
 		return bytes.Equal(t.text, o.text) || unquoted(t.text) == unquoted(o.text)
 	case fhir.Number:
-		return number(t.text) == number(o.text)
+		return spell(t.text) == spell(o.text)
 	}
 	return bytes.Equal(t.text, o.text)
 }

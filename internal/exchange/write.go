@@ -112,7 +112,7 @@ func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write
 		return Outcome{}, err
 	}
 	switch {
-	case w.IfMatch != 0 && (before == nil || before.Version != w.IfMatch):
+	case !current(before, w.IfMatch):
 		return Outcome{}, errChanged()
 	case w.mustBeNew && before.Exists():
 		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record with this id does not meet the condition.")
@@ -137,6 +137,24 @@ func (s *Service) mayWrite(r store.Reader, p auth.Principal, before *record.Curr
 		}
 	}
 	return auth.ErrForbidden()
+}
+
+// mayChange is mayWrite for what needs a record that is there: one that the
+// caller may not see is answered as if it were not. A PUT cannot: the id is
+// taken.
+func (s *Service) mayChange(r store.Reader, p auth.Principal, before *record.Current) error {
+	err := s.mayWrite(r, p, before)
+	if err == nil || fhir.CodeOf(err) != fhir.CodeForbidden {
+		return err
+	}
+	grant, denied := auth.Allow(p, auth.Read, before.Type)
+	if denied != nil {
+		grant = auth.Grant{Organization: p.Organization}
+	}
+	if hidden := visible(r, grant, before.Type, before.ID); hidden != nil {
+		return hidden
+	}
+	return err
 }
 
 // write stores a checked document with everything that follows from it.
@@ -235,14 +253,22 @@ func tagged(doc *fhir.Document, issues fhir.Issues) (*fhir.Document, error) {
 	return doc, nil
 }
 
-// identical tells whether the document says what is stored already.
+// identical tells whether the document says what is stored already: white
+// space, the order of members and the spelling of characters say nothing, and
+// the version and time that the exchange gave are its own. 1.0 and 1.00 are
+// not the same: in FHIR the digits tell the precision.
 func identical(before *record.Current, doc *fhir.Document) (bool, error) {
 	if !before.Exists() {
 		return false, nil
 	}
 	stamped, err := doc.Stamp(before.ID, before.Version, before.Updated)
-	return err == nil && bytes.Equal(stamped.Bytes(), before.Body), err
+	if err != nil || bytes.Equal(stamped.Bytes(), before.Body) {
+		return err == nil, err
+	}
+	return grow(stamped.Bytes()).same(grow(before.Body), digits), nil
 }
+
+func digits(text []byte) string { return string(text) }
 
 // Delete removes a resource that no other record depends on.
 func (s *Service) Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
@@ -263,13 +289,13 @@ func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch 
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := s.mayWrite(tx, p, before); err != nil {
+	if err := s.mayChange(tx, p, before); err != nil {
 		return Outcome{}, err
 	}
 	switch {
 	case !before.Exists():
 		return Outcome{Resource: before.Resource, Unchanged: true}, nil
-	case ifMatch != 0 && before.Version != ifMatch:
+	case !current(before, ifMatch):
 		return Outcome{}, errChanged()
 	}
 	if err := s.unused(tx, typ, id); err != nil {
