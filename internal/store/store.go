@@ -306,6 +306,12 @@ type Reader interface {
 	PendingEvents(limit int) ([]Event, error)                                         // unpublished, in commit order
 	LastPublished() ([]Published, error)                                              // the highest offset of each topic and partition
 	PublishedSince(topic string, since time.Time) (oldest map[int32]int64, err error) // lowest offset per partition published for events created at or after since
+
+	Subscriber(id string) (Subscriber, error)
+	Subscribers(resource string) ([]Subscriber, error)                        // of records of a type, by id: all that are not off, without their progress
+	DueSubscribers(now time.Time, limit int) ([]Subscriber, error)            // that nobody holds and that are due or, when active, have events for a rest-hook and no failure; the one that was reached longest ago first
+	Notices(subscription string, from, to int64, limit int) ([]Notice, error) // by number, both ends included
+	Deliveries() (Deliveries, error)                                          // of rest-hooks
 }
 
 // Tx reads and writes. Put methods insert or replace by the row's key, and no
@@ -339,7 +345,15 @@ type Tx interface {
 	PutAudit(Audit) error
 	PutEvent(Event) error
 	MarkPublished(at time.Time, p []Published) error
-	// Forget removes what is no longer needed: published events and
-	// idempotency keys older than before, expired sign-ins, codes and cursors.
+
+	PutSubscriber(Subscriber) error // with its progress
+	PutProgress(subscription string, p Progress) error
+	DeleteSubscriber(id string) error       // with its notices; numbers begin again
+	PutNotice(Notice) error                 // under the next number of its subscription
+	ReleaseSubscribers(holder string) error // ends the leases of a holder that is no more
+
+	// Forget removes what is no longer needed: published events, notices that
+	// need no more sending and idempotency keys older than before, expired
+	// sign-ins, codes and cursors.
 	Forget(before, now time.Time) error
 }

@@ -76,6 +76,7 @@ func (t *tx) Forget(before, now time.Time) error {
 	}{
 		{"DELETE FROM event WHERE published > 0 AND published < ?", before},
 		{"DELETE FROM published WHERE created < ? AND place < (SELECT max(p.place) FROM published p WHERE p.topic = published.topic AND p.part = published.part)", before},
+		{forgetNotices, before},
 		{"DELETE FROM idempotent WHERE at < ?", before},
 		{"DELETE FROM sign_in WHERE expires < ?", now},
 		{"DELETE FROM one_time_code WHERE expires < ?", now},

@@ -20,6 +20,9 @@ var walks = map[string]string{
 	"max(place) FROM published GROUP BY":        "once when the broker starts, and at its clearing up",
 	"FROM audit WHERE at >= $1 AND agent = $2":  "no page asks by agent alone",
 	"count(*) FROM audit WHERE at >= $1$":       "an operator's question, without an organisation",
+	"s.status <> 'off' AND p.lease <= $1":       "the Subscriptions that are served, of which there are hundreds",
+	"THEN c.value - p.done ELSE":                "the Subscriptions that are served, of which there are hundreds",
+	"DELETE FROM notice WHERE at < $1":          "clearing up, over the Subscriptions that are served",
 	"r.updated >= $1 AND r.type = $2 UNION ALL": "the history of all records of a type",
 	"r.updated >= $1 UNION ALL":                 "the history of everything, which has no address",
 	"r.updated >= $1 AND (r.organization = $2":  "the history of everything, which has no address",
@@ -78,6 +81,9 @@ func fill(t *testing.T, c *pgx.Conn) {
 		"INSERT INTO event (topic, key, number, headers, value, created, published) SELECT 't' || n % 20, 'k', n, '[]', '', n, n + 1000 FROM " + rows,
 		"INSERT INTO published SELECT 't' || n % 20, n % 8, n, n FROM " + rows,
 		"INSERT INTO audit (at, action, operation, agent_kind, agent, organization, target, outcome, trace) SELECT n, 'R', 'read', 'client', 'c', 'o' || n % 20, 'Patient/x' || n, '0', '' FROM " + rows,
+		"INSERT INTO subscriber SELECT 's' || n, 'o' || n % 50, 'c', '', 'Type' || n % 20, 'rest-hook', '', 'active' FROM " + rows,
+		"INSERT INTO progress SELECT 's' || n, n, 0, n + 1000, n, '', 0 FROM " + rows,
+		"INSERT INTO notice SELECT 's' || n, 1, 'Type', 'x', 1, true, n + 1000 FROM " + rows,
 		"ANALYZE",
 	} {
 		run(t, c, query)
@@ -167,7 +173,8 @@ func exercise(t *testing.T, s *Store) {
 			tx.Book("s", "a"), tx.Unbook("s", "a"), tx.PutAccount(store.Account{}), tx.PutSignIn(store.SignIn{}), tx.DeleteSignIn("h"),
 			tx.PutOneTimeCode(store.OneTimeCode{}), tx.DeleteOneTimeCode("k", "l"), tx.PutNotification(store.Notification{}),
 			tx.PutIdempotent("p", "k", nil, now), tx.PutSetting("s", nil), tx.PutAudit(store.Audit{}), tx.PutEvent(store.Event{}),
-			tx.MarkPublished(now, []store.Published{{Seq: 1}}), tx.Forget(now, now))
+			tx.MarkPublished(now, []store.Published{{Seq: 1}}), tx.PutSubscriber(store.Subscriber{ID: "s"}),
+			tx.PutNotice(store.Notice{Subscription: "s"}), tx.ReleaseSubscribers("n"), tx.DeleteSubscriber("s"), tx.Forget(now, now))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +219,8 @@ func exercise(t *testing.T, s *Store) {
 			drop(r.ConsultationsFor([]string{"p", "q"})), drop(r.Ahead(store.Consultation{})), drop(r.Due([]string{"a", "b"}, now, 1)), drop(r.Booked("s")),
 			drop(r.Account("k", "l")), drop(r.AccountByID("k", "i")), drop(r.Accounts("k")), drop(r.SignIn("h")), drop(r.OneTimeCode("k", "l")),
 			drop(r.Notifications("i", 1)), drop(r.Idempotent("p", "k")), drop(r.Setting("s")),
-			drop(r.PendingEvents(1)), drop(r.LastPublished()), drop(r.PublishedSince("t", now)))...)
+			drop(r.PendingEvents(1)), drop(r.LastPublished()), drop(r.PublishedSince("t", now)),
+			drop(r.Subscriber("s")), drop(r.Subscribers("Type1")), drop(r.DueSubscribers(now, 1)), drop(r.Notices("s", 1, 9, 1)), drop(r.Deliveries()))...)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,8 @@ var walks = map[string]string{
 	"FROM audit WHERE at >= ? ORDER BY seq DESC":  "newest first until the page is full",
 	"FROM audit WHERE at >= ? AND agent = ?":      "no page asks by agent alone",
 	"count(*) FROM audit WHERE at >= ?$":          "an operator's question, without an organisation",
+	"s.status <> 'off' AND p.lease <= ?":          "the Subscriptions that are served, of which there are hundreds",
+	"THEN c.value - p.done ELSE":                  "the Subscriptions that are served, of which there are hundreds",
 	"v.updated >= ? UNION ALL":                    "the history of everything, which has no address",
 	"v.updated >= ? AND (r.organization = ?":      "the history of everything, which has no address",
 }
@@ -194,7 +196,8 @@ func exercise(t *testing.T, s *Store) map[string]bool {
 			tx.Book("s", "a"), tx.Unbook("s", "a"), tx.PutAccount(store.Account{}), tx.PutSignIn(store.SignIn{}), tx.DeleteSignIn("h"),
 			tx.PutOneTimeCode(store.OneTimeCode{}), tx.DeleteOneTimeCode("k", "l"), tx.PutNotification(store.Notification{}),
 			tx.PutIdempotent("p", "k", nil, now), tx.PutSetting("s", nil), tx.PutAudit(store.Audit{}), tx.PutEvent(store.Event{}),
-			tx.MarkPublished(now, []store.Published{{Seq: 1}}), tx.Forget(now, now))
+			tx.MarkPublished(now, []store.Published{{Seq: 1}}), tx.PutSubscriber(store.Subscriber{ID: "s"}),
+			tx.PutNotice(store.Notice{Subscription: "s"}), tx.ReleaseSubscribers("n"), tx.DeleteSubscriber("s"), tx.Forget(now, now))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +242,8 @@ func exercise(t *testing.T, s *Store) map[string]bool {
 			drop(r.ConsultationsFor([]string{"p", "q"})), drop(r.Ahead(store.Consultation{})), drop(r.Due([]string{"a", "b"}, now, 1)), drop(r.Booked("s")),
 			drop(r.Account("k", "l")), drop(r.AccountByID("k", "i")), drop(r.Accounts("k")), drop(r.SignIn("h")), drop(r.OneTimeCode("k", "l")),
 			drop(r.Notifications("i", 1)), drop(r.Idempotent("p", "k")), drop(r.Setting("s")),
-			drop(r.PendingEvents(1)), drop(r.LastPublished()), drop(r.PublishedSince("t", now)))...)
+			drop(r.PendingEvents(1)), drop(r.LastPublished()), drop(r.PublishedSince("t", now)),
+			drop(r.Subscriber("s")), drop(r.Subscribers("Type1")), drop(r.DueSubscribers(now, 1)), drop(r.Notices("s", 1, 9, 1)), drop(r.Deliveries()))...)
 	})
 	if err != nil {
 		t.Fatal(err)

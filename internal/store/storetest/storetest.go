@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"consultation", consultationTests},
 		{"account", accountTests},
 		{"event", eventTests},
+		{"subscriber", subscriberTests},
 		{"audit", auditTests},
 		{"transaction", transactionTests},
 		{"concurrency", concurrencyTests},

@@ -191,6 +191,45 @@ CREATE TABLE published (
 ) WITHOUT ROWID;
 CREATE INDEX published_created ON published (topic, created);
 
+-- The Subscriptions that are served, without what changes with each sending.
+CREATE TABLE subscriber (
+  id           TEXT PRIMARY KEY,
+  organization TEXT NOT NULL,
+  client       TEXT NOT NULL,
+  scopes       TEXT NOT NULL,
+  resource     TEXT NOT NULL,
+  channel      TEXT NOT NULL,
+  ordered      BLOB NOT NULL,
+  status       TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX subscriber_resource ON subscriber (resource, id) WHERE status <> 'off';
+
+-- How far the notifications of a Subscription are. The number of its last
+-- event is in counter, under 'subscription:' and its id.
+CREATE TABLE progress (
+  subscription TEXT PRIMARY KEY,
+  done         INTEGER NOT NULL,
+  failures     INTEGER NOT NULL,
+  due          INTEGER NOT NULL,
+  sent         INTEGER NOT NULL,
+  holder       TEXT    NOT NULL,
+  lease        INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX progress_holder ON progress (holder) WHERE holder <> '';
+
+-- The events of a Subscription.
+CREATE TABLE notice (
+  subscription TEXT    NOT NULL,
+  number       INTEGER NOT NULL,
+  type         TEXT    NOT NULL,
+  id           TEXT    NOT NULL,
+  version      INTEGER NOT NULL,
+  created      INTEGER NOT NULL,
+  at           INTEGER NOT NULL,
+  PRIMARY KEY (subscription, number)
+) WITHOUT ROWID;
+CREATE INDEX notice_at ON notice (at);
+
 CREATE TABLE audit (
   seq          INTEGER PRIMARY KEY AUTOINCREMENT,
   at           INTEGER NOT NULL,
