@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
@@ -171,16 +172,53 @@ func (p *Publisher) Publish(ctx context.Context, events []store.Event) ([]store.
 		seqs[r] = e.Seq
 	}
 	var published []store.Published
+	var refusals Refused
 	for _, result := range p.client.ProduceSync(ctx, records...) {
 		r := result.Record
-		if result.Err != nil {
-			p.forget(r.Topic)
-			err = firstOf(err, fmt.Errorf("kafka: topic %s: %w", r.Topic, result.Err))
+		if result.Err == nil {
+			published = append(published, store.Published{Seq: seqs[r], Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
 			continue
 		}
-		published = append(published, store.Published{Seq: seqs[r], Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
+		p.forget(r.Topic)
+		why := fmt.Errorf("kafka: topic %s: %w", r.Topic, result.Err)
+		if poisonous(why) {
+			refusals.events = append(refusals.events, seqs[r])
+			refusals.err = firstOf(refusals.err, why)
+		}
+		err = firstOf(err, why)
+	}
+	if refusals.err != nil {
+		return published, &refusals
 	}
 	return published, err
+}
+
+// Refused says that brokers refuse events for what they are: the same events
+// will be refused again.
+type Refused struct {
+	events []int64
+	err    error // the first reason
+}
+
+// Error implements error.
+func (r *Refused) Error() string { return r.err.Error() }
+
+// Unwrap gives the reason.
+func (r *Refused) Unwrap() error { return r.err }
+
+// Refused gives the Seq of the events, or of those that were sent together
+// with one that is at fault.
+func (r *Refused) Refused() []int64 { return r.events }
+
+// poisonous tells whether it is the message that is refused, and not its topic,
+// its sender or the moment.
+func poisonous(err error) bool {
+	for _, known := range []error{kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.CorruptMessage, kerr.UnsupportedForMessageFormat} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 func firstOf(a, b error) error {

@@ -3,7 +3,9 @@ package kafka_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -132,6 +135,24 @@ func TestRefusedTopic(t *testing.T) {
 	}
 	if err := p.EnsureTopics(patience(t), topic, "not/legal"); err == nil {
 		t.Error("an illegal topic was made")
+	}
+}
+
+// TestRefusedEvent sees that an event that no broker takes is named, and that
+// those beside it arrive.
+func TestRefusedEvent(t *testing.T) {
+	b := embedded(t, t.TempDir(), "127.0.0.1:0")
+	p := open(t, kafka.Options{Brokers: []string{b.Addr()}})
+	sent := events(topic, 1, 4)
+	sent[1].Value = make([]byte, 2<<20)
+	_, _ = rand.Read(sent[1].Value) // which no compression makes smaller
+	published, err := p.Publish(patience(t), sent)
+	if len(published) != 2 {
+		t.Errorf("published %v", published)
+	}
+	var refused *kafka.Refused
+	if !errors.As(err, &refused) || !slices.Equal(refused.Refused(), []int64{2}) || !errors.Is(err, kerr.MessageTooLarge) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

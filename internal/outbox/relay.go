@@ -4,15 +4,20 @@
 //
 // Every event arrives at least once and those of one key in their order; after
 // a crash or a lost acknowledgement some arrive again, with the same ce_id. An
-// event that the broker refuses is tried for ever: it holds up its own topic,
-// no other, until the cause is gone. One relay may run on a database at a time.
+// event that fails holds up its own key and no other. One that the broker
+// refuses as it is, even by itself, is parked: it stays in the store until
+// somebody replays it, and those behind it go on.
+//
+// Where several nodes share a database each may run a relay: a Duty decides
+// which of them works. A relay that was asleep begins to publish nothing once
+// its time is over, and marks nothing when another one has its place; what it
+// had handed to the network before may still arrive.
 package outbox
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -23,8 +28,25 @@ import (
 type Publisher interface {
 	// Publish sends the events in their order and waits until the broker has
 	// them on disk. It returns the place of each one that is there, also when
-	// it gives an error because others are not. It returns when ctx ends.
+	// it gives an error because others are not. It returns when ctx ends. An
+	// error that is a Refusal names events that the broker will not take as
+	// they are, however often they are sent.
 	Publish(ctx context.Context, events []store.Event) ([]store.Published, error)
+}
+
+// Refusal is an error that names the events, by Seq, that a broker refuses for
+// what they are.
+type Refusal interface {
+	error
+	Refused() []int64
+}
+
+// Duty tells whether this node is the one to relay; a lease.Lease is one.
+type Duty interface {
+	// Hold tells until when this node may publish without asking again.
+	Hold(ctx context.Context) (until time.Time, ok bool, err error)
+	// Check gives an error, in a transaction, when another node relays now.
+	Check(r store.Reader) error
 }
 
 // Retention is how long published events are kept, on the broker and in the
@@ -36,6 +58,7 @@ const Retention = 72 * time.Hour
 type Relay struct {
 	Store     store.Store
 	Publisher Publisher
+	Duty      Duty             // nil: this is the only node
 	Clock     func() time.Time // time.Now when nil
 	Log       *slog.Logger     // slog.Default() when nil
 	Batch     int              // events published at once; 128 when 0
@@ -54,21 +77,15 @@ type Relay struct {
 
 	// Below: of the one goroutine.
 	window   int // how many pending events to look at
-	paused   map[string]pause
-	looked   time.Time // when it was decided which topics wait
+	held     map[key]hold
+	looked   time.Time // when it was decided which keys wait
 	unmarked []store.Published
 	failing  time.Duration // pause after failures of the store
 	trimmed  time.Time
 }
 
-// pause keeps a topic waiting after a failure.
-type pause struct {
-	until time.Time
-	wait  time.Duration
-}
-
 const (
-	widest    = 4096 // pending events looked at when topics are held up
+	widest    = 4096 // pending events looked at when keys are held up
 	backoffs  = 64   // the longest pause, in first pauses
 	trimEvery = time.Hour
 )
@@ -76,7 +93,7 @@ const (
 func (r *Relay) prepare() {
 	r.once.Do(func() {
 		r.wake = make(chan struct{}, 1)
-		r.paused = map[string]pause{}
+		r.held = map[key]hold{}
 		orDefault(&r.Batch, 128)
 		orDefault(&r.Poll, 500*time.Millisecond)
 		orDefault(&r.Retry, 100*time.Millisecond)
@@ -155,6 +172,10 @@ func (r *Relay) run(ctx context.Context) {
 
 // round publishes one batch and tells how long to wait for the next.
 func (r *Relay) round(ctx context.Context) time.Duration {
+	until, mine := r.turn(ctx)
+	if !mine {
+		return r.Poll
+	}
 	if err := r.mark(ctx); err != nil {
 		return r.storeFailed(ctx, err)
 	}
@@ -170,32 +191,38 @@ func (r *Relay) round(ctx context.Context) time.Duration {
 	}
 	r.failing = 0
 	r.release(pending)
-	ready := r.ready(pending)
-	r.widen(len(pending), len(ready))
-	if len(ready) > r.Batch {
-		ready = ready[:r.Batch]
+	batch, alone := r.ready(pending)
+	r.widen(len(pending), len(batch))
+	batch, alone = batch[:min(len(batch), r.Batch)], alone[:min(len(alone), maxAlone)]
+	if len(batch) > 0 {
+		r.publish(ctx, until, batch)
 	}
-	if len(ready) > 0 {
-		r.publish(ctx, ready)
+	for _, e := range alone {
+		r.publish(ctx, until, []store.Event{e})
 	}
 	if err := r.mark(ctx); err != nil {
 		return r.storeFailed(ctx, err)
 	}
-	if len(ready) == r.Batch || len(ready) > 0 && len(pending) == r.window {
+	if len(batch) == r.Batch || len(batch) > 0 && len(pending) == r.window {
 		return 0
 	}
 	return r.untilNext()
 }
 
-// widen looks further ahead while topics that are held up fill the window, so
-// that they do not hide the others.
-func (r *Relay) widen(pending, ready int) {
-	switch {
-	case len(r.paused) == 0:
-		r.window = r.Batch
-	case pending == r.window && ready < r.Batch:
-		r.window = min(2*r.window, widest)
+// turn asks whether this node relays, and until when.
+func (r *Relay) turn(ctx context.Context) (until time.Time, mine bool) {
+	if r.Duty == nil {
+		return time.Time{}, true
 	}
+	until, mine, err := r.Duty.Hold(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.Log.Error("whose turn it is to relay cannot be found out; trying again", "error", err)
+	}
+	if !mine { // another node sends again what is not marked
+		r.unmarked, r.window = nil, r.Batch
+		clear(r.held)
+	}
+	return until, mine
 }
 
 func (r *Relay) pending(ctx context.Context, limit int) (events []store.Event, err error) {
@@ -206,90 +233,45 @@ func (r *Relay) pending(ctx context.Context, limit int) (events []store.Event, e
 	return events, err
 }
 
-// release ends the pauses of topics that have nothing pending any more.
-func (r *Relay) release(pending []store.Event) {
-	if len(r.paused) == 0 || len(pending) == r.window { // there may be more
-		return
+// publish sends events and settles what became of each key. until is the end
+// of this node's turn, zero when it has none.
+func (r *Relay) publish(ctx context.Context, until time.Time, events []store.Event) {
+	limit := r.Timeout
+	if !until.IsZero() {
+		limit = min(limit, until.Sub(r.Clock()))
 	}
-	left := map[string]bool{}
-	for _, e := range pending {
-		left[e.Topic] = true
-	}
-	maps.DeleteFunc(r.paused, func(topic string, _ pause) bool { return !left[topic] })
-}
-
-// ready leaves out the topics that are held up.
-func (r *Relay) ready(pending []store.Event) []store.Event {
-	r.looked = time.Now()
-	var out []store.Event
-	for _, e := range pending {
-		if !r.looked.Before(r.paused[e.Topic].until) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-func (r *Relay) publish(ctx context.Context, events []store.Event) {
-	limited, cancel := context.WithTimeout(ctx, r.Timeout)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	published, err := r.Publisher.Publish(limited, events)
 	places := make(map[int64]store.Published, len(published))
 	for _, p := range published {
 		places[p.Seq] = p
 	}
+	refused := map[int64]bool{}
+	if refusal := Refusal(nil); errors.As(err, &refusal) {
+		for _, seq := range refusal.Refused() {
+			refused[seq] = true
+		}
+	}
 	// What came after a failure of the same key is sent again with it, so that
 	// the last message of a key is always its latest.
-	type key struct{ topic, key string }
-	failed := map[key]bool{}
-	tried := map[string]result{}
+	tried := map[key]result{}
 	for _, e := range events {
-		k, topic := key{e.Topic, e.Key}, tried[e.Topic]
-		if p, ok := places[e.Seq]; ok && !failed[k] {
-			topic.arrived++
+		is := tried[keyOf(e)]
+		p, arrived := places[e.Seq]
+		switch {
+		case arrived && is.failed == 0:
+			is.arrived++
 			r.unmarked = append(r.unmarked, p)
-		} else {
-			topic.failed++
-			failed[k] = true
+		case is.failed == 0:
+			is.first, is.refused = e, refused[e.Seq]
+			fallthrough
+		default:
+			is.failed++
 		}
-		tried[e.Topic] = topic
+		tried[keyOf(e)] = is
 	}
-	r.settle(ctx, tried, err)
-}
-
-// result counts the events of one topic in a batch.
-type result struct{ arrived, failed int }
-
-// settle pauses the topics that failed and releases the others.
-func (r *Relay) settle(ctx context.Context, tried map[string]result, err error) {
-	var sum result
-	for topic, is := range tried {
-		sum.arrived += is.arrived
-		sum.failed += is.failed
-		wait := r.paused[topic].wait
-		delete(r.paused, topic)
-		if is.failed == 0 || ctx.Err() != nil { // when stopped it is no fault of the topic
-			continue
-		}
-		if is.arrived > 0 {
-			wait = 0
-		}
-		wait = r.longer(wait)
-		r.paused[topic] = pause{until: time.Now().Add(wait), wait: wait}
-		r.Log.Warn("events could not be published; trying again", "topic", topic, "events", is.failed, "pause", wait, "error", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stats.Published += uint64(sum.arrived)
-	r.stats.Failed += uint64(sum.failed)
-	r.stats.Held = len(r.paused)
-}
-
-func (r *Relay) longer(wait time.Duration) time.Duration {
-	if wait == 0 {
-		return r.Retry
-	}
-	return min(2*wait, backoffs*r.Retry)
+	r.settle(ctx, tried, len(events) == 1, err)
 }
 
 // mark records what has arrived. It is done even while stopping, so that less
@@ -300,11 +282,23 @@ func (r *Relay) mark(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := r.Store.Update(ctx, func(tx store.Tx) error { return tx.MarkPublished(r.Clock(), r.unmarked) })
+	err := r.change(ctx, func(tx store.Tx) error { return tx.MarkPublished(r.Clock(), r.unmarked) })
 	if err == nil {
 		r.unmarked = nil
 	}
 	return err
+}
+
+// change writes to the outbox, provided that this node still relays.
+func (r *Relay) change(ctx context.Context, fn func(store.Tx) error) error {
+	return r.Store.Update(ctx, func(tx store.Tx) error {
+		if r.Duty != nil {
+			if err := r.Duty.Check(tx); err != nil {
+				return err
+			}
+		}
+		return fn(tx)
+	})
 }
 
 func (r *Relay) storeFailed(ctx context.Context, err error) time.Duration {
@@ -314,18 +308,6 @@ func (r *Relay) storeFailed(ctx context.Context, err error) time.Duration {
 	r.failing = r.longer(r.failing)
 	r.Log.Error("the outbox cannot be read or written; trying again", "pause", r.failing, "error", err)
 	return r.failing
-}
-
-// untilNext is the time until the next look: the poll, or the end of the
-// first pause.
-func (r *Relay) untilNext() time.Duration {
-	wait := r.Poll
-	for _, p := range r.paused {
-		if p.until.After(r.looked) { // else it had its turn, or waits for others
-			wait = min(wait, max(0, time.Until(p.until)))
-		}
-	}
-	return wait
 }
 
 // Trim removes events that were published and are older than the retention,

@@ -201,6 +201,13 @@ type Published struct {
 	Offset    int64
 }
 
+// Parked is an event that the broker refuses, set aside.
+type Parked struct {
+	Event
+	At     time.Time
+	Reason string
+}
+
 // Audit is one access, kept without clinical content.
 type Audit struct {
 	Seq          int64
@@ -303,7 +310,8 @@ type Reader interface {
 
 	AuditTrail(q AuditQuery) ([]Audit, error)
 	AuditCount(q AuditQuery) (int, error)                                             // of all that AuditTrail gives, whatever Offset and Count
-	PendingEvents(limit int) ([]Event, error)                                         // unpublished, in commit order
+	PendingEvents(limit int) ([]Event, error)                                         // neither published nor parked, in commit order
+	ParkedEvents(limit int) ([]Parked, error)                                         // the oldest first
 	LastPublished() ([]Published, error)                                              // the highest offset of each topic and partition
 	PublishedSince(topic string, since time.Time) (oldest map[int32]int64, err error) // lowest offset per partition published for events created at or after since
 
@@ -345,6 +353,8 @@ type Tx interface {
 	PutAudit(Audit) error
 	PutEvent(Event) error
 	MarkPublished(at time.Time, p []Published) error
+	ParkEvent(seq int64, at time.Time, reason string) error // takes a pending event aside
+	UnparkEvent(seq int64) error                            // makes it pending again, in its old place; ErrNotFound when it is not parked
 
 	PutSubscriber(Subscriber) error // with its progress
 	PutProgress(subscription string, p Progress) error

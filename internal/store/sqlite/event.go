@@ -18,16 +18,49 @@ func (t *tx) PutEvent(e store.Event) error {
 		e.Topic, e.Key, e.Number, string(headers), blob(e.Value), micro(e.Created))
 }
 
+const eventColumns = "seq, topic, key, number, headers, value, created"
+
+// scanEvent reads the eventColumns and what stands behind them.
+func scanEvent(r row, more ...any) (e store.Event, err error) {
+	var headers string
+	if err := r.Scan(append([]any{&e.Seq, &e.Topic, &e.Key, &e.Number, &headers, &e.Value, at{&e.Created}}, more...)...); err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal([]byte(headers), &e.Headers)
+}
+
 // PendingEvents implements store.Reader.
 func (r reader) PendingEvents(limit int) ([]store.Event, error) {
-	return many(r.conn, "SELECT seq, topic, key, number, headers, value, created FROM event WHERE published = 0 ORDER BY seq LIMIT ?",
-		[]any{limit}, func(r row) (e store.Event, err error) {
-			var headers string
-			if err := r.Scan(&e.Seq, &e.Topic, &e.Key, &e.Number, &headers, &e.Value, at{&e.Created}); err != nil {
-				return e, err
-			}
-			return e, json.Unmarshal([]byte(headers), &e.Headers)
-		})
+	return many(r.conn, "SELECT "+eventColumns+" FROM event WHERE published = 0 ORDER BY seq LIMIT ?",
+		[]any{limit}, func(r row) (store.Event, error) { return scanEvent(r) })
+}
+
+// ParkEvent implements store.Tx.
+func (t *tx) ParkEvent(seq int64, when time.Time, reason string) error {
+	if err := t.exec("INSERT INTO parked ("+eventColumns+", at, reason) SELECT "+eventColumns+", ?, ? FROM event WHERE seq = ? AND published = 0",
+		micro(when), reason, seq); err != nil {
+		return err
+	}
+	return t.exec("DELETE FROM event WHERE seq = ? AND published = 0", seq)
+}
+
+// UnparkEvent implements store.Tx.
+func (t *tx) UnparkEvent(seq int64) error {
+	if err := t.one("SELECT seq FROM parked WHERE seq = ?", []any{seq}, &seq); err != nil {
+		return err
+	}
+	if err := t.exec("INSERT INTO event ("+eventColumns+") SELECT "+eventColumns+" FROM parked WHERE seq = ?", seq); err != nil {
+		return err
+	}
+	return t.exec("DELETE FROM parked WHERE seq = ?", seq)
+}
+
+// ParkedEvents implements store.Reader.
+func (r reader) ParkedEvents(limit int) ([]store.Parked, error) {
+	return many(r.conn, "SELECT "+eventColumns+", at, reason FROM parked ORDER BY seq LIMIT ?", []any{limit}, func(r row) (p store.Parked, err error) {
+		p.Event, err = scanEvent(r, at{&p.At}, &p.Reason)
+		return p, err
+	})
 }
 
 // MarkPublished implements store.Tx.

@@ -97,6 +97,30 @@ var eventTests = []test{
 		write(t, s, func(tx store.Tx) error { return tx.MarkPublished(minute(9), nil) })
 		equal(t, "pending", values(read(t, s, pending(10))), []string{"c"})
 	}},
+	{"a parked event is not pending until it is replayed, in its old place", func(t *testing.T, s store.Store) {
+		putEvents(t, s, "t", "a", "b", "c")
+		list := read(t, s, pending(10))
+		write(t, s, func(tx store.Tx) error { return tx.ParkEvent(list[1].Seq, minute(9), "too large") })
+		equal(t, "pending", values(read(t, s, pending(10))), []string{"a", "c"})
+		parked := read(t, s, func(r store.Reader) ([]store.Parked, error) { return r.ParkedEvents(10) })
+		if len(parked) != 1 {
+			t.Fatalf("%d events are parked", len(parked))
+		}
+		equal(t, "the parked event", parked[0], store.Parked{Event: list[1], At: minute(9), Reason: "too large"})
+		write(t, s, func(tx store.Tx) error { return tx.Forget(minute(1000), minute(1000)) })
+		putEvents(t, s, "t", "d")
+		write(t, s, func(tx store.Tx) error { return tx.UnparkEvent(list[1].Seq) })
+		equal(t, "pending again", values(read(t, s, pending(10))), []string{"a", "b", "c", "d"})
+		equal(t, "parked", len(read(t, s, func(r store.Reader) ([]store.Parked, error) { return r.ParkedEvents(10) })), 0)
+		for _, seq := range []int64{list[1].Seq, 999_999} {
+			if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.UnparkEvent(seq) }); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("an event that is not parked: %v", err)
+			}
+		}
+		publish(t, s, minute(9), 0, list[0])
+		write(t, s, func(tx store.Tx) error { return tx.ParkEvent(list[0].Seq, minute(9), "late") })
+		equal(t, "parked after it was published", len(read(t, s, func(r store.Reader) ([]store.Parked, error) { return r.ParkedEvents(10) })), 0)
+	}},
 	{"a later event never takes the place of an earlier one", func(t *testing.T, s store.Store) {
 		putEvents(t, s, "t", "a", "b")
 		list := read(t, s, pending(10))

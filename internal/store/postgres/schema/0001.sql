@@ -189,6 +189,19 @@ CREATE TABLE event (
 CREATE INDEX event_pending ON event (seq) WHERE published = 0;
 CREATE INDEX event_published ON event (published) WHERE published > 0;
 
+-- Events that the broker refuses, set aside under the seq that they had.
+CREATE TABLE parked (
+  seq       bigint PRIMARY KEY,
+  topic     text NOT NULL,
+  key       text NOT NULL,
+  number    bigint NOT NULL,
+  headers   text NOT NULL,
+  value     bytea NOT NULL,
+  created   bigint NOT NULL,
+  at        bigint NOT NULL,
+  reason    text NOT NULL
+);
+
 -- Where published events stand on the broker. Rows outlive their events, so
 -- that a broker which has lost messages is noticed.
 CREATE TABLE published (

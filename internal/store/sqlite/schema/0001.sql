@@ -180,6 +180,19 @@ CREATE TABLE event (
 CREATE INDEX event_pending ON event (seq) WHERE published = 0;
 CREATE INDEX event_published ON event (published) WHERE published > 0;
 
+-- Events that the broker refuses, set aside under the seq that they had.
+CREATE TABLE parked (
+  seq       INTEGER PRIMARY KEY,
+  topic     TEXT NOT NULL,
+  key       TEXT NOT NULL,
+  number    INTEGER NOT NULL,
+  headers   TEXT NOT NULL,
+  value     BLOB NOT NULL,
+  created   INTEGER NOT NULL,
+  at        INTEGER NOT NULL,
+  reason    TEXT NOT NULL
+);
+
 -- Where published events stand on the broker. Rows outlive their events, so
 -- that a broker which has lost messages is noticed.
 CREATE TABLE published (
