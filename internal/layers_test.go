@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"mycore"},
 	{"internal/store", "internal/meeting"},
 	{"internal/auth", "internal/search"},
-	{"internal/notify", "internal/audit", "internal/subscription", "internal/store/storetest", "internal/lease"},
+	{"internal/notify", "internal/audit", "internal/subscription", "internal/library", "internal/store/storetest", "internal/lease"},
 	{"internal/store/sqlite", "internal/store/postgres", "internal/record"},
 	{"internal/booking"},
 	{"internal/consult"},

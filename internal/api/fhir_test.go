@@ -20,6 +20,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
+	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/record"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -51,7 +52,7 @@ func newExchange(t testing.TB, db store.Store, base func() string, clock func() 
 	records := &record.Keeper{Clock: clock, Topics: topics, Base: base}
 	desk := &booking.Desk{Records: records}
 	return &exchange.Service{
-		Store: db, Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
+		Store: library.New(clock(), base).Over(db), Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
 		Consult: &consult.Service{
 			Store: db, Records: records, Booking: desk, Hub: new(notify.Hub), Relay: func() {},
 			Clock: clock, Window: consult.DefaultWindow, Log: log,

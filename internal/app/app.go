@@ -25,6 +25,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
+	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/outbox"
 	"github.com/jumpa-hie/jumpa/internal/record"
@@ -70,7 +71,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	a := &App{cfg: cfg, log: log, clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDefinitions, a.openDemo, a.firstTopics, a.serve, a.openDesk, a.keepTime,
+		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.openDesk, a.keepTime,
 	} {
 		if err := step(ctx); err != nil {
 			a.Stop()
@@ -202,7 +203,7 @@ func (a *App) openDomain(context.Context) error {
 	}
 	a.calls.SetAdmission(a.consult)
 	a.exchange = &exchange.Service{
-		Store: a.store, Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
+		Store: library.New(a.clock(), a.base).Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
 	}
 	if a.exchange.Validator, err = validator(a.base()); err != nil {
 		return err

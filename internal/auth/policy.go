@@ -36,11 +36,14 @@ var policy = map[string]struct{ read, write reach }{
 	"Practitioner":            {directory, own},
 	"PractitionerRole":        {directory, own},
 	"OrganizationAffiliation": {directory, own},
+	"CapabilityStatement":     {directory, nothing}, // what the exchange itself is made of, down to ValueSet
 	"CodeSystem":              {directory, nothing},
-	"ValueSet":                {directory, nothing},
-	"StructureDefinition":     {directory, nothing},
+	"CompartmentDefinition":   {directory, nothing},
+	"NamingSystem":            {directory, nothing},
+	"OperationDefinition":     {directory, nothing},
 	"SearchParameter":         {directory, nothing},
-	"CapabilityStatement":     {directory, nothing},
+	"StructureDefinition":     {directory, nothing},
+	"ValueSet":                {directory, nothing},
 	"AuditEvent":              {own, nothing},
 }
 

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/jumpa-hie/jumpa/internal/auth"
+)
+
+// What the exchange is made of is read and searched like any record, and
+// written by nobody.
+func TestLibrary(t *testing.T) {
+	type header = map[string]string
+	const slots = `{"resourceType":"Basic","code":{"text":"x"},"subject":{"reference":"StructureDefinition?url=http://hl7.org/fhir/StructureDefinition/Slot"}}`
+	tests := []struct {
+		name, method, url, body string
+		header                  header
+		as                      *auth.Principal
+		status                  int
+		contains, excludes      string // parts divided by " & "
+	}{
+		{name: "read", url: "/StructureDefinition/Patient", status: 200,
+			contains: `"url":"http://hl7.org/fhir/StructureDefinition/Patient" & "versionId":"1" & "path":"Patient.contact.name" & "short":"A name associated with the contact person" & "key":"pat-1" & "valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"`},
+		{name: "read of the guide", url: "/StructureDefinition/Encounter-my-core", status: 200, contains: `"derivation":"constraint" & "versionId":"1"`},
+		{name: "read as XML", url: "/CompartmentDefinition/patient", header: header{"Accept": mediaXML}, status: 200, contains: `<code value="Patient"/> & <param value="subject"/>`},
+		{name: "a large one as XML", url: "/StructureDefinition/ElementDefinition", header: header{"Accept": mediaXML}, status: 200, contains: `<path value="ElementDefinition.binding.valueSet"/>`},
+		{name: "read what the caller has", url: "/StructureDefinition/Patient", header: header{"If-None-Match": `W/"1"`}, status: 304},
+		{name: "a naming system", url: "/NamingSystem/vc-token", status: 200, contains: `"value":"http://fhir.hie.moh.gov.my/sid/vc-token"`},
+		{name: "version", url: "/StructureDefinition/Patient/_history/1", status: 200, contains: `"id":"Patient"`},
+		{name: "no other version", url: "/StructureDefinition/Patient/_history/2", status: 404},
+		{name: "history", url: "/StructureDefinition/Patient/_history", status: 200, contains: `"history" & "total":1 & "id":"Patient"`},
+		{name: "history of the type", url: "/CompartmentDefinition/_history?_count=2", status: 200, contains: `"total":5 & "next"`},
+		{name: "history since", url: "/CompartmentDefinition/_history?_since=2026-11-24", status: 200, contains: `"total":0`},
+		{name: "of nothing", url: "/StructureDefinition/Nothing", status: 404, contains: "not-found"},
+		{name: "meta", url: "/StructureDefinition/Patient/$meta", status: 200, contains: `"versionId":"1"`},
+
+		{name: "by url", url: "/StructureDefinition?url=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":1 & "id":"Patient" & "mode":"match"`},
+		{name: "by type", url: "/StructureDefinition?type=Patient&_total=accurate&_elements=id,url", status: 200, contains: `"total":2 & "id":"Patient" & "id":"Patient-my-core"`, excludes: `"snapshot"`},
+		{name: "by kind", url: "/StructureDefinition?kind=primitive-type&_summary=count", status: 200, contains: `"total":20`},
+		{name: "by derivation and base", url: "/StructureDefinition?derivation=constraint&base=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":1 & "id":"Patient-my-core"`},
+		{name: "by an element", url: "/StructureDefinition?path=Slot.overbooked&_total=accurate&_summary=true", status: 200, contains: `"total":1 & "id":"Slot"`, excludes: `"element"`},
+		{name: "by a binding", url: "/StructureDefinition?valueset=http://hl7.org/fhir/ValueSet/slotstatus", status: 200, contains: `"id":"Slot"`},
+		{name: "by name", url: "/StructureDefinition?name=humann&_summary=true", status: 200, contains: `"id":"HumanName"`},
+		{name: "by a part of the name", url: "/StructureDefinition?name:contains=anName&_summary=true", status: 200, contains: `"id":"HumanName"`},
+		{name: "by id", url: "/ValueSet?_id=service-type-my-core,x", status: 200, contains: `"id":"service-type-my-core"`},
+		{name: "by a code of the code system", url: "/CodeSystem?code=VCMDT&_total=accurate", status: 200, contains: `"total":1 & "id":"service-type-my-core"`},
+		{name: "by what is missing", url: "/NamingSystem?contact:missing=true&kind=identifier&_summary=count", status: 200, contains: `"total":11`},
+		{name: "by what it is not", url: "/CompartmentDefinition?code:not=Patient&_total=accurate", status: 200, contains: `"total":4`, excludes: `"code":"Patient","search"`},
+		{name: "by date", url: "/StructureDefinition?date=ge2019-11-02&_summary=count&kind=primitive-type", status: 200, contains: `"total":0`},
+		{name: "by update", url: "/CompartmentDefinition?_lastUpdated=lt2026-11-23&_summary=count", status: 200, contains: `"total":0`},
+		{name: "in order", url: "/CompartmentDefinition?_sort=-code&_count=1", status: 200, contains: `"id":"relatedPerson" & "next"`, excludes: `"id":"device"`},
+		{name: "in the other order", url: "/CompartmentDefinition?_sort=code&_count=1", status: 200, contains: `"id":"device"`},
+		{name: "in the order of ids", url: "/CompartmentDefinition?_sort=-_id&_count=1", status: 200, contains: `"id":"relatedPerson"`},
+		{name: "by form", method: "POST", url: "/CompartmentDefinition/_search", body: "code=Patient", header: header{"Content-Type": "application/x-www-form-urlencoded"}, status: 200, contains: `"id":"patient"`, excludes: `"id":"device"`},
+
+		{name: "referred to by a condition", method: "POST", url: "/Basic", body: slots, status: 201, contains: `"reference":"StructureDefinition/Slot"`},
+		{name: "included", url: "/Basic?subject=StructureDefinition/Slot&_include=Basic:subject", status: 200, contains: `"mode":"include" & "path":"Slot.overbooked"`},
+		{name: "what refers to it", url: "/StructureDefinition?_id=Slot&_revinclude=Basic:subject", status: 200, contains: `"mode":"include" & "resourceType":"Basic"`},
+
+		{name: "put", method: "PUT", url: "/StructureDefinition/Patient", body: `{"resourceType":"StructureDefinition","id":"Patient"}`, status: 403},
+		{name: "put a new one", method: "PUT", url: "/CompartmentDefinition/x", body: `{"resourceType":"CompartmentDefinition","id":"x"}`, status: 403},
+		{name: "post", method: "POST", url: "/NamingSystem", body: `{"resourceType":"NamingSystem"}`, status: 403},
+		{name: "delete", method: "DELETE", url: "/CodeSystem/service-type-my-core", status: 403},
+		{name: "without the scope", url: "/StructureDefinition/Patient", as: &reader, status: 403},
+		{name: "as another organisation", url: "/StructureDefinition/Patient", as: &clinic, status: 200, contains: `"id":"Patient"`},
+		{name: "as nobody", url: "/StructureDefinition/Patient", as: &auth.Principal{}, status: 401},
+		{name: "who did so", url: "/AuditEvent?entity=StructureDefinition/Patient", status: 200, contains: `"reference":"StructureDefinition/Patient"`},
+	}
+	s := newServer(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			as, method := hospital, http.MethodGet
+			if tt.as != nil {
+				as = *tt.as
+			}
+			if tt.method != "" {
+				method = tt.method
+			}
+			w := s.do(as, method, Root+tt.url, tt.body, tt.header)
+			body := w.Body.String()
+			if w.Code != tt.status {
+				t.Errorf("status %d, want %d: %.2000s", w.Code, tt.status, body)
+			}
+			for part := range strings.SplitSeq(tt.contains, " & ") {
+				if !strings.Contains(body, part) {
+					t.Errorf("no %s in %.2000s", part, body)
+				}
+			}
+			if tt.excludes != "" && strings.Contains(body, tt.excludes) {
+				t.Errorf("%s in %.2000s", tt.excludes, body)
+			}
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package library
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
+
+// search finds resources of one type, in the order of the library where the
+// query asks for none.
+func (s *shelf) search(q store.Query) (store.Page, error) {
+	var found []*book
+	for _, b := range s.all() {
+		if !slices.ContainsFunc(q.Where, func(c store.Clause) bool { return !b.meets(c) }) {
+			found = append(found, b)
+		}
+	}
+	total := -1
+	if q.Total || q.Count == 0 {
+		total = len(found)
+	}
+	if q.Count == 0 {
+		return store.Page{Total: total}, nil
+	}
+	slices.SortStableFunc(found, func(a, b *book) int {
+		for _, by := range q.Sort {
+			if c := order(a, b, by); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	page := pageOf(found, q.Offset, q.Count)
+	page.Total = total
+	return page, nil
+}
+
+func pageOf(all []*book, offset, count int) (page store.Page) {
+	all = all[min(offset, len(all)):]
+	if len(all) > count {
+		all, page.More = all[:count], true
+	}
+	for _, b := range all {
+		page.Resources = append(page.Resources, b.open())
+	}
+	return page
+}
+
+// order compares by the lowest value of a parameter, for a descending order by
+// the highest. What has none comes last.
+func order(a, b *book, by store.Sort) int {
+	switch by.Param {
+	case "_lastUpdated":
+		return 0 // all at once
+	case "_id":
+		return turned(cmp.Compare(a.item.ID, b.item.ID), by.Descending)
+	}
+	x, y := a.extreme(by), b.extreme(by)
+	switch {
+	case x == nil && y == nil:
+		return 0
+	case x == nil:
+		return 1
+	case y == nil:
+		return -1
+	}
+	return turned(compare(x, y), by.Descending)
+}
+
+func compare(x, y *store.Entry) int {
+	return cmp.Or(strings.Compare(x.Value, y.Value), cmp.Compare(x.Low, y.Low))
+}
+
+func turned(c int, around bool) int {
+	if around {
+		return -c
+	}
+	return c
+}
+
+// extreme gives the value by which a resource is sorted.
+func (b *book) extreme(by store.Sort) *store.Entry {
+	var best *store.Entry
+	for i := range b.values() {
+		e := &b.values()[i]
+		if e.Param == by.Param && (best == nil || turned(compare(e, best), by.Descending) < 0) {
+			best = e
+		}
+	}
+	return best
+}
