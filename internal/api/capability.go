@@ -93,22 +93,22 @@ type interaction struct {
 }
 
 type capabilityOfType struct {
-	Type              string        `json:"type"`
-	Interaction       []interaction `json:"interaction"`
-	Versioning        string        `json:"versioning"`
-	ReadHistory       bool          `json:"readHistory"`
-	UpdateCreate      bool          `json:"updateCreate"`
-	ConditionalCreate bool          `json:"conditionalCreate"`
-	ConditionalRead   string        `json:"conditionalRead"`
-	ConditionalUpdate bool          `json:"conditionalUpdate"`
-	ConditionalDelete string        `json:"conditionalDelete"`
-	SearchInclude     []string      `json:"searchInclude,omitempty"`
-	SearchRevInclude  []string      `json:"searchRevInclude,omitempty"`
-	SearchParam       []searchParam `json:"searchParam"`
-	Operation         []operation   `json:"operation,omitempty"`
+	Type              string            `json:"type"`
+	Interaction       []interaction     `json:"interaction"`
+	Versioning        string            `json:"versioning"`
+	ReadHistory       bool              `json:"readHistory"`
+	UpdateCreate      bool              `json:"updateCreate"`
+	ConditionalCreate bool              `json:"conditionalCreate"`
+	ConditionalRead   string            `json:"conditionalRead"`
+	ConditionalUpdate bool              `json:"conditionalUpdate"`
+	ConditionalDelete string            `json:"conditionalDelete"`
+	SearchInclude     []string          `json:"searchInclude,omitempty"`
+	SearchRevInclude  []string          `json:"searchRevInclude,omitempty"`
+	SearchParam       []searchParam     `json:"searchParam"`
+	Operation         []operationOfType `json:"operation,omitempty"`
 }
 
-type operation struct {
+type operationOfType struct {
 	Name       string `json:"name"`
 	Definition string `json:"definition"`
 }
@@ -161,7 +161,7 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 			switch {
 			case strings.HasPrefix(m.interaction, "conditional"):
 			case strings.HasPrefix(m.interaction, "$"):
-				c.Operation = append(c.Operation, describeOperation(m.interaction, typ))
+				c.Operation = append(c.Operation, operationOfType{m.interaction[1:], operationOf(m.interaction, typ).definition()})
 			default:
 				c.Interaction = append(c.Interaction, interaction{m.interaction})
 			}
@@ -182,14 +182,6 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 		}
 	}
 	return c
-}
-
-func describeOperation(name, typ string) operation {
-	definition := operations[name].definition
-	if definition == "" {
-		definition = "http://hl7.org/fhir/OperationDefinition/" + typ + "-" + name[1:]
-	}
-	return operation{name[1:], definition}
 }
 
 // revIncludes gives for each type the references that lead to it by name.

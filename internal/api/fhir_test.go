@@ -51,8 +51,10 @@ func newExchange(t testing.TB, db store.Store, base func() string, clock func() 
 	}
 	records := &record.Keeper{Clock: clock, Topics: topics, Base: base}
 	desk := &booking.Desk{Records: records}
+	derived := library.New(clock(), base)
+	derived.Add("OperationDefinition", Operations)
 	return &exchange.Service{
-		Store: library.New(clock(), base).Over(db), Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
+		Store: derived.Over(db), Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
 		Consult: &consult.Service{
 			Store: db, Records: records, Booking: desk, Hub: new(notify.Hub), Relay: func() {},
 			Clock: clock, Window: consult.DefaultWindow, Log: log,

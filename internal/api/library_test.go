@@ -2,9 +2,13 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 )
 
@@ -91,5 +95,46 @@ func TestLibrary(t *testing.T) {
 				t.Errorf("%s in %.2000s", tt.excludes, body)
 			}
 		})
+	}
+}
+
+// Every operation has a definition that is valid and can be read, says where
+// the routes lead to it, and no other operation is defined.
+func TestOperationDefinitions(t *testing.T) {
+	s := newServer(t)
+	v := validate.New(validate.Options{})
+	defined := map[string]bool{}
+	for _, o := range operations {
+		defined[o.name] = true
+		w := s.do(hospital, "GET", Root+"/OperationDefinition/"+o.id, "", nil)
+		doc, err := fhir.Parse(w.Body.Bytes())
+		if w.Code != http.StatusOK || err != nil {
+			t.Errorf("%s: %d %s", o.id, w.Code, w.Body)
+			continue
+		}
+		for _, issue := range v.Validate(t.Context(), doc) {
+			t.Errorf("%s: %v", o.id, issue)
+		}
+		if !doc.Get("system").Is("true") && !doc.Get("type").Is("true") && !doc.Get("instance").Is("true") {
+			t.Errorf("%s is led to by no route", o.id)
+		}
+		for level, pattern := range map[string]string{"system": "/" + o.name, "type": "/{type}/" + o.name, "instance": "/{type}/{id}/" + o.name} {
+			led := slices.ContainsFunc(routes, func(rt fhirRoute) bool { return rt.pattern == pattern })
+			if said, ok := doc.Get(level).Bool(); !ok || said != led {
+				t.Errorf("%s: %s is %v", o.id, level, said)
+			}
+		}
+		for _, typ := range o.types {
+			if !r4.IsResource(typ) {
+				t.Errorf("%s: %s", o.id, typ)
+			}
+		}
+	}
+	for _, rt := range routes {
+		for _, m := range rt.methods {
+			if strings.HasPrefix(m.interaction, "$") && !defined[m.interaction] {
+				t.Errorf("%s has no definition", m.interaction)
+			}
+		}
 	}
 }

@@ -16,23 +16,6 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// operations gives the definition of each operation and the types that have
-// it, nil for all.
-var operations = map[string]struct {
-	definition string
-	types      []string
-}{
-	"$validate":   {"http://hl7.org/fhir/OperationDefinition/Resource-validate", nil},
-	"$meta":       {"http://hl7.org/fhir/OperationDefinition/Resource-meta", nil},
-	"$everything": {"", []string{"Encounter", "Patient"}}, // one definition for each type
-}
-
-// hasOperation tells whether a type has an operation. All have what is none.
-func hasOperation(name, typ string) bool {
-	types := operations[name].types
-	return types == nil || slices.Contains(types, typ)
-}
-
 // meta answers [base]/Type/id/$meta.
 func (f *FHIR) meta(w http.ResponseWriter, r *http.Request) error {
 	res, err := f.exchange.Read(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"))

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jumpa-hie/jumpa/internal/api"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/broker"
 	"github.com/jumpa-hie/jumpa/internal/consult"
@@ -202,8 +203,10 @@ func (a *App) openDomain(context.Context) error {
 		Window: consult.Window{Before: a.cfg.CheckInBefore, Grace: a.cfg.Grace}, Log: a.log,
 	}
 	a.calls.SetAdmission(a.consult)
+	derived := library.New(a.clock(), a.base)
+	derived.Add("OperationDefinition", api.Operations)
 	a.exchange = &exchange.Service{
-		Store: library.New(a.clock(), a.base).Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
+		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
 	}
 	if a.exchange.Validator, err = validator(a.base()); err != nil {
 		return err

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/library"
+)
+
+// operation is one operation, as its OperationDefinition says it. Where it can
+// be called (on the system, a type, one record) stands in the routes.
+type operation struct {
+	name   string   // as it is called, such as $validate
+	id     string   // of its OperationDefinition
+	url    string   // of its OperationDefinition; HL7's for the id when empty
+	types  []string // that have it; nil for all
+	title  string
+	says   string
+	params []parameter
+}
+
+// parameter is what goes into an operation or comes out.
+type parameter struct {
+	use, name, occurs, typ string // in or out, its name, such as 0..1, its type or "" when it has parts
+	says                   string
+	parts                  []parameter
+}
+
+// operations holds every operation there is. One name may have several
+// definitions, for different types.
+var operations = []operation{
+	{
+		name: "$validate", id: "Resource-validate", title: "Validate a resource",
+		says: "Says whether a resource is well formed, meets R4, the profiles that are named and the rules of MY Core, and whether it could be created, updated or deleted. Nothing is changed.",
+		params: []parameter{
+			{use: "in", name: "resource", occurs: "0..1", typ: "Resource", says: "The resource to judge. It may be left out for a record at its own address, and when the mode is delete."},
+			{use: "in", name: "mode", occurs: "0..1", typ: "code", says: "What is meant to be done: create, update or delete. The mode profile judges by the profiles alone."},
+			{use: "in", name: "profile", occurs: "0..*", typ: "uri", says: "Profiles to judge by, beside those that the resource names itself."},
+			{use: "out", name: "return", occurs: "1..1", typ: "OperationOutcome", says: "The faults that were found; no error among them says that the resource is valid."},
+		},
+	},
+	{
+		name: "$meta", id: "Resource-meta", title: "The meta of a record",
+		says: "Gives the profiles, tags and security labels of a record, without the record.",
+		params: []parameter{
+			{use: "out", name: "return", occurs: "1..1", typ: "Meta", says: "The meta of the record."},
+		},
+	},
+	{
+		name: "$everything", id: "Patient-everything", types: []string{"Patient"}, title: "The record of a patient",
+		says:   "Gives a patient and all records that refer to the patient, as far as the caller may see them, with what those refer to.",
+		params: everythingParams,
+	},
+	{
+		name: "$everything", id: "Encounter-everything", types: []string{"Encounter"}, title: "The record of an encounter",
+		says:   "Gives an encounter and all records that refer to it, as far as the caller may see them, with what those refer to.",
+		params: everythingParams,
+	},
+}
+
+var everythingParams = []parameter{
+	{use: "in", name: "_since", occurs: "0..1", typ: "instant", says: "Only records that were changed at this time or later."},
+	{use: "in", name: "_type", occurs: "0..*", typ: "code", says: "Only records of these types."},
+	{use: "in", name: "_count", occurs: "0..1", typ: "integer", says: "How many records a page has at most."},
+	{use: "out", name: "return", occurs: "1..1", typ: "Bundle", says: "A searchset Bundle, with a link to its next page."},
+}
+
+// operationOf gives the operation of a type by name, nil when it has none.
+// typ is "" on the system.
+func operationOf(name, typ string) *operation {
+	i := slices.IndexFunc(operations, func(o operation) bool {
+		return o.name == name && (o.types == nil || typ == "" || slices.Contains(o.types, typ))
+	})
+	if i < 0 {
+		return nil
+	}
+	return &operations[i]
+}
+
+// hasOperation tells whether a type has what an interaction names. All have
+// what is no operation.
+func hasOperation(interaction, typ string) bool {
+	return !strings.HasPrefix(interaction, "$") || operationOf(interaction, typ) != nil
+}
+
+func (o *operation) definition() string {
+	return cmp.Or(o.url, "http://hl7.org/fhir/OperationDefinition/"+o.id)
+}
+
+// Operations gives the OperationDefinitions, made of the operations and of the
+// routes that lead to them.
+func Operations() []library.Item {
+	var all []library.Item
+	for i := range operations {
+		o := &operations[i]
+		all = append(all, library.Item{ID: o.id, Make: func() any { return o.describe() }})
+	}
+	return all
+}
+
+type operationDefinition struct {
+	ResourceType string                `json:"resourceType"`
+	ID           string                `json:"id"`
+	URL          string                `json:"url"`
+	Name         string                `json:"name"`
+	Title        string                `json:"title"`
+	Status       string                `json:"status"`
+	Kind         string                `json:"kind"`
+	Publisher    string                `json:"publisher"`
+	Description  string                `json:"description"`
+	AffectsState bool                  `json:"affectsState"`
+	Code         string                `json:"code"`
+	Resource     []string              `json:"resource"`
+	System       bool                  `json:"system"`
+	Type         bool                  `json:"type"`
+	Instance     bool                  `json:"instance"`
+	Parameter    []operationParameters `json:"parameter,omitempty"`
+}
+
+type operationParameters struct {
+	Name          string                `json:"name"`
+	Use           string                `json:"use"`
+	Min           int                   `json:"min"`
+	Max           string                `json:"max"`
+	Documentation string                `json:"documentation,omitempty"`
+	Type          string                `json:"type,omitempty"`
+	Part          []operationParameters `json:"part,omitempty"`
+}
+
+func (o *operation) describe() operationDefinition {
+	d := operationDefinition{
+		ResourceType: "OperationDefinition", ID: o.id, URL: o.definition(), Name: capitalized(o.id), Title: o.title, Status: "active",
+		Kind: "operation", Publisher: "Jumpa", Description: o.says, Code: strings.TrimPrefix(o.name, "$"), Resource: o.types,
+		Parameter: described(o.params),
+	}
+	if o.types == nil {
+		d.Resource = []string{"Resource"}
+	}
+	for _, rt := range routes {
+		for _, m := range rt.methods {
+			if m.interaction != o.name {
+				continue
+			}
+			d.AffectsState = d.AffectsState || m.action != auth.Read && m.action != auth.Search
+			switch place := strings.Count(rt.pattern, "{"); {
+			case place == 0:
+				d.System = true
+			case place == 1:
+				d.Type = true
+			default:
+				d.Instance = true
+			}
+		}
+	}
+	return d
+}
+
+// capitalized makes a name of an id: Resource-meta-add is ResourceMetaAdd.
+func capitalized(id string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(id, "-") {
+		if part != "" {
+			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+		}
+	}
+	return b.String()
+}
+
+func described(params []parameter) []operationParameters {
+	var all []operationParameters
+	for _, p := range params {
+		low, high, _ := strings.Cut(p.occurs, "..")
+		d := operationParameters{Name: p.name, Use: p.use, Max: high, Documentation: p.says, Type: p.typ, Part: described(p.parts)}
+		if low != "0" {
+			d.Min = 1
+		}
+		all = append(all, d)
+	}
+	return all
+}
