@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"fhir/fhirxml", "fhir/validate"},
 	{"mycore"},
 	{"internal/store", "internal/meeting"},
-	{"internal/auth", "internal/search"},
+	{"internal/auth", "internal/search", "internal/store/query"},
 	{"internal/notify", "internal/audit", "internal/subscription", "internal/library", "internal/store/storetest", "internal/lease"},
 	{"internal/store/sqlite", "internal/store/postgres", "internal/record"},
 	{"internal/booking"},

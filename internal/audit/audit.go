@@ -98,6 +98,10 @@ func Find(r store.Reader, organization, id string) (store.Resource, error) {
 func Search(r store.Reader, q store.Query) (store.Page, error) {
 	ask := store.AuditQuery{Organization: q.Organization, Offset: q.Offset, Count: q.Count + 1}
 	for _, c := range q.Where {
+		c := c.Clause
+		if c == nil {
+			return store.Page{}, unsupported("conditions on other records")
+		}
 		if len(c.Any) != 1 || c.Not {
 			return store.Page{}, unsupported(c.Param)
 		}

@@ -102,7 +102,7 @@ func (s *Service) match(r store.Reader, p auth.Principal, typ string, values url
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Unknown) > 0 || len(req.Query.Where)+len(req.Chains) == 0 {
+	if len(req.Unknown) > 0 || len(req.Query.Where) == 0 {
 		return nil, fhir.Errorf(fhir.CodeValue, "", "The condition on %s needs search parameters that the exchange knows.", typ)
 	}
 	req.Query.Count = count

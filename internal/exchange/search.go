@@ -12,10 +12,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-const (
-	maxChained  = 500  // resources that the inner part of a chain may match
-	maxIncluded = 1000 // resources that one page may include
-)
+const maxIncluded = 1000 // resources that one page may include
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
@@ -26,15 +23,9 @@ func (s *Service) search(r store.Reader, p auth.Principal, grant auth.Grant, req
 		page, err := audit.Search(r, q)
 		return SearchResult{Matches: page.Resources, Total: page.Total, More: page.More}, err
 	}
-	for _, chain := range req.Chains {
-		clause, err := s.chained(r, p, chain)
-		if err != nil {
-			return SearchResult{}, err
-		}
-		if len(clause.Any) == 0 {
-			return SearchResult{Total: total(q, 0)}, nil
-		}
-		q.Where = append(q.Where, clause)
+	var err error
+	if q.Where, err = scoped(p, q.Where); err != nil {
+		return SearchResult{}, err
 	}
 	page, err := r.Search(q)
 	if err != nil {
@@ -45,75 +36,49 @@ func (s *Service) search(r store.Reader, p auth.Principal, grant auth.Grant, req
 	return out, err
 }
 
-func total(q store.Query, n int) int {
-	if q.Total || q.Count == 0 {
-		return n
+// scoped gives conditions whose inner queries, those of chains and _has, find
+// only what the principal may see. A type that may not be searched has no
+// matches; when no other is left the condition is refused.
+func scoped(p auth.Principal, where []store.Condition) ([]store.Condition, error) {
+	where = slices.Clone(where)
+	for i, c := range where {
+		var err error
+		if c.All, err = scoped(p, c.All); err != nil {
+			return nil, err
+		}
+		if c.Any, err = scoped(p, c.Any); err != nil {
+			return nil, err
+		}
+		if c.Link != nil {
+			if c.Link, err = follow(p, *c.Link); err != nil {
+				return nil, err
+			}
+		}
+		where[i] = c
 	}
-	return -1
+	return where, nil
 }
 
-// chained turns subject.identifier=x into subject=Patient/1,Patient/2,….
-func (s *Service) chained(r store.Reader, p auth.Principal, chain search.Chain) (store.Clause, error) {
-	clause := store.Clause{Param: chain.Param}
-	if chain.From != "" {
-		clause.Param = "_id"
-	}
-	subs := slices.Clone(chain.Sub)
-	for _, d := range chain.Deeper {
-		if _, err := auth.Allow(p, auth.Search, d.Type); err != nil {
-			return clause, err
-		}
-		inner, err := s.chained(r, p, d.Chain)
-		if err != nil {
-			return clause, err
-		}
-		if len(inner.Any) > 0 {
-			subs = append(subs, store.Query{Type: d.Type, Where: []store.Clause{inner}})
-		}
-	}
-	for _, sub := range subs {
+func follow(p auth.Principal, link store.Link) (*store.Link, error) {
+	var subs []store.Query
+	var refused error
+	for _, sub := range link.Sub {
 		grant, err := auth.Allow(p, auth.Search, sub.Type)
 		if err != nil {
-			return clause, err
-		}
-		sub.Organization, sub.Count = grant.Organization, maxChained
-		page, err := r.Search(sub)
-		if err != nil {
-			return clause, err
-		}
-		if page.More {
-			return clause, fhir.Errorf(fhir.CodeTooCostly, "", "The condition on %s matches too many records.", chain.Param).WithStatus(400)
-		}
-		for _, res := range page.Resources {
-			if chain.From != "" {
-				if clause.Any, err = s.leadingTo(clause.Any, res, chain); err != nil {
-					return clause, err
-				}
-				continue
-			}
-			clause.Any = append(clause.Any, store.Match{Kind: store.Reference, Compare: store.Equal, Value: res.Type + "/" + res.ID})
-		}
-	}
-	return clause, nil
-}
-
-// leadingTo adds the ids of the records of type chain.From to which a record
-// refers, each once.
-func (s *Service) leadingTo(any []store.Match, res store.Resource, chain search.Chain) ([]store.Match, error) {
-	doc, err := fhir.Parse(res.Body)
-	if err != nil {
-		return any, err
-	}
-	for _, e := range search.Index(doc, s.Base()) {
-		ref, ok := fhir.ParseReference(e.Value, "")
-		if e.Kind != store.Reference || e.Param != chain.Param || !ok || ref.Type != chain.From {
+			refused = err
 			continue
 		}
-		if m := (store.Match{Kind: store.Token, Compare: store.Equal, Value: ref.ID}); !slices.Contains(any, m) {
-			any = append(any, m)
+		sub.Organization = grant.Organization
+		if sub.Where, err = scoped(p, sub.Where); err != nil {
+			return nil, err
 		}
+		subs = append(subs, sub)
 	}
-	return any, nil
+	if len(subs) == 0 && refused != nil {
+		return nil, refused
+	}
+	link.Sub = subs
+	return &link, nil
 }
 
 // include collects what _include and _revinclude ask for, each record once.
@@ -197,7 +162,7 @@ func (s *Service) backward(r store.Reader, p auth.Principal, m store.Resource, i
 	}
 	page, err := r.Search(store.Query{
 		Type: inc.Type, Organization: grant.Organization, Count: maxIncluded,
-		Where: []store.Clause{{Param: inc.Param, Any: []store.Match{{Kind: store.Reference, Compare: store.Equal, Value: m.Type + "/" + m.ID}}}},
+		Where: store.Where(store.Clause{Param: inc.Param, Any: []store.Match{{Kind: store.Reference, Compare: store.Equal, Value: m.Type + "/" + m.ID}}}),
 	})
 	if err != nil {
 		return err

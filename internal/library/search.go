@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -13,7 +14,12 @@ import (
 func (s *shelf) search(q store.Query) (store.Page, error) {
 	var found []*book
 	for _, b := range s.all() {
-		if !slices.ContainsFunc(q.Where, func(c store.Clause) bool { return !b.meets(c) }) {
+		record := search.Record{ID: b.item.ID, Updated: b.shelf.library.made, Entries: b.values()}
+		meets, err := record.Meets(q.Where)
+		if err != nil {
+			return store.Page{}, err
+		}
+		if meets {
 			found = append(found, b)
 		}
 	}

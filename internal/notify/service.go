@@ -219,7 +219,7 @@ func ByIdentityNumber(number, organization string, count int) store.Query {
 	}
 	return store.Query{
 		Type: "Patient", Organization: organization, Count: count,
-		Where: []store.Clause{{Param: "identifier", Any: any}},
+		Where: store.Where(store.Clause{Param: "identifier", Any: any}),
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 // shelf is a database of small documents, which are found as a caller would
 // find them.
 type shelf struct {
-	t  *testing.T
-	db store.Store
+	t    *testing.T
+	db   store.Store
+	docs []*fhir.Document
 }
 
 func newShelf(t *testing.T, bodies ...string) shelf {
@@ -27,6 +28,7 @@ func newShelf(t *testing.T, bodies ...string) shelf {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	s := shelf{t: t, db: db}
 	for _, body := range bodies {
 		doc, err := fhir.Parse([]byte(body))
 		if err != nil {
@@ -38,11 +40,13 @@ func newShelf(t *testing.T, bodies ...string) shelf {
 		if err != nil {
 			t.Fatal(err, body)
 		}
+		s.docs = append(s.docs, doc)
 	}
-	return shelf{t, db}
+	return s
 }
 
 // finds gives the ids that a search finds, in order and separated by spaces.
+// Each document must be judged as the database judges it.
 func (s shelf) finds(query string) string {
 	s.t.Helper()
 	typ, rest, _ := strings.Cut(query, "?")
@@ -68,6 +72,15 @@ func (s shelf) finds(query string) string {
 		s.t.Fatal(query, err)
 	}
 	slices.Sort(ids)
+	for _, doc := range s.docs {
+		ok, err := Meets(req.Query, doc, base)
+		if err != nil && fhir.CodeOf(err) != fhir.CodeNotSupported {
+			s.t.Error(query, err)
+		}
+		if found := doc.Type() == typ && slices.Contains(ids, doc.ID()); err == nil && ok != found {
+			s.t.Errorf("%s: the database finds %s: %v; by itself: %v", query, doc.ID(), found, ok)
+		}
+	}
 	return strings.Join(ids, " ")
 }
 

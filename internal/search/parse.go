@@ -38,7 +38,7 @@ func Parse(typ string, values url.Values, base string) (Request, error) {
 			}
 		}
 	}
-	if len(r.Query.Where)+len(r.Chains) > maxClauses {
+	if len(r.Query.Where) > maxClauses {
 		return Request{}, fhir.Errorf(fhir.CodeTooCostly, "", "A search may have at most %d conditions.", maxClauses).WithStatus(400)
 	}
 	return r.Request, nil
@@ -87,84 +87,81 @@ func (r *reader) applied(known bool, key, value, name string) {
 }
 
 func (r *reader) condition(key, value string) (known bool, err error) {
-	typ := r.Query.Type
-	if strings.HasPrefix(key, "_has:") || strings.Contains(key, ".") {
-		chain, known, err := r.chain(typ, key, value, 1)
-		if known && err == nil {
-			r.Chains = append(r.Chains, chain)
-		}
-		return known, err
-	}
-	clause, known, err := condition(typ, key, value, r.base)
+	c, known, err := r.on(r.Query.Type, key, value, 0)
 	if known && err == nil {
-		r.Query.Where = append(r.Query.Where, clause)
+		r.Query.Where = append(r.Query.Where, c)
 	}
 	return known, err
+}
+
+// on reads a condition on records of a type; depth references lead to them.
+func (r *reader) on(typ, key, value string, depth int) (c store.Condition, known bool, err error) {
+	if !strings.HasPrefix(key, "_has:") && !strings.Contains(key, ".") {
+		clause, known, err := condition(typ, key, value, r.base)
+		return store.Condition{Clause: &clause}, known, err
+	}
+	if depth == maxDepth {
+		return c, true, fhir.Errorf(fhir.CodeTooCostly, "", "A search may follow at most %d references in a row.", maxDepth).WithStatus(400)
+	}
+	var link store.Link
+	if strings.HasPrefix(key, "_has:") {
+		link, known, err = r.has(typ, key, value, depth)
+	} else {
+		link, known, err = r.chain(typ, key, value, depth)
+	}
+	return store.Condition{Link: &link}, known, err
 }
 
 // has reads _has:Type:reference:sub=value.
-func (r *reader) has(typ, key, value string, depth int) (c Chain, known bool, err error) {
+func (r *reader) has(typ, key, value string, depth int) (link store.Link, known bool, err error) {
 	parts := strings.SplitN(key, ":", 4)
 	if len(parts) < 4 {
-		return c, false, nil
+		return link, false, nil
 	}
 	p, ok := find(parts[1], parts[2])
 	if !ok || p.Kind != Reference || !p.leadsTo(typ) {
-		return c, false, nil
+		return link, false, nil
 	}
-	c.Param, c.From = p.Code, typ
-	known, err = r.leads(&c, parts[1], parts[3], value, depth)
-	return c, known, err
+	link.Param, link.Reverse = p.Code, true
+	known, err = r.leads(&link, parts[1], parts[3], value, depth)
+	return link, known, err
 }
 
 // leads adds what sub=value asks of a type.
-func (r *reader) leads(c *Chain, typ, sub, value string, depth int) (known bool, err error) {
-	if strings.HasPrefix(sub, "_has:") || strings.Contains(sub, ".") {
-		deeper, known, err := r.chain(typ, sub, value, depth+1)
-		if known && err == nil {
-			c.Deeper = append(c.Deeper, Deeper{typ, deeper})
-		}
-		return known, err
-	}
-	clause, known, err := condition(typ, sub, value, r.base)
+func (r *reader) leads(link *store.Link, typ, sub, value string, depth int) (known bool, err error) {
+	c, known, err := r.on(typ, sub, value, depth+1)
 	if known && err == nil {
-		c.Sub = append(c.Sub, store.Query{Type: typ, Where: []store.Clause{clause}})
+		link.Sub = append(link.Sub, store.Query{Type: typ, Where: []store.Condition{c}})
 	}
 	return known, err
 }
 
-// chain reads _has, or head.sub=value, where head is a reference, perhaps with
-// :Type, and sub may be a chain again.
-func (r *reader) chain(typ, key, value string, depth int) (c Chain, known bool, err error) {
-	if depth > maxDepth {
-		return c, true, fhir.Errorf(fhir.CodeTooCostly, "", "A search may follow at most %d references in a row.", maxDepth).WithStatus(400)
-	}
-	if strings.HasPrefix(key, "_has:") {
-		return r.has(typ, key, value, depth)
-	}
+// chain reads head.sub=value, where head is a reference, perhaps with :Type,
+// and sub may be a chain again.
+func (r *reader) chain(typ, key, value string, depth int) (link store.Link, known bool, err error) {
 	head, sub, _ := strings.Cut(key, ".")
 	code, only, _ := strings.Cut(head, ":")
 	p, ok := find(typ, code)
 	if !ok || p.Kind != Reference {
-		return c, false, nil
+		return link, false, nil
 	}
 	targets := p.Target
-	if depth > 1 && len(targets) > maxBranches && only == "" {
-		return c, true, unsupported(key, "must say the type of the reference")
+	if depth > 0 && len(targets) > maxBranches && only == "" {
+		return link, true, unsupported(key, "must say the type of the reference")
 	}
 	if only != "" {
 		if !TypeNamed(only) || !p.leadsTo(only) {
-			return c, true, unsupported(head, "leads to no such type")
+			return link, true, unsupported(head, "leads to no such type")
 		}
 		targets = []string{only}
 	}
-	c.Param = code
+	link.Param = code
 	for _, target := range targets {
-		if _, err := r.leads(&c, target, sub, value, depth); err != nil {
-			return c, true, err
+		if _, err := r.leads(&link, target, sub, value, depth); err != nil {
+			return link, true, err
 		}
 	}
-	return c, len(c.Sub)+len(c.Deeper) > 0, nil
+	return link, len(link.Sub) > 0, nil
 }
 
 func (r *reader) count(value string) (bool, error) {

@@ -73,7 +73,7 @@ func TestParseConditions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := []store.Clause{tt.want}; !reflect.DeepEqual(req.Query.Where, want) {
+			if want := store.Where(tt.want); !reflect.DeepEqual(req.Query.Where, want) {
 				t.Errorf("got  %+v\nwant %+v", req.Query.Where, want)
 			}
 			if len(req.Unknown) != 0 || req.Applied.Get(key) != value {
@@ -84,15 +84,25 @@ func TestParseConditions(t *testing.T) {
 }
 
 func TestParseRequest(t *testing.T) {
-	chain := func(typ string) []Chain {
-		return []Chain{{Param: "subject", Sub: []store.Query{{Type: typ, Where: []store.Clause{clause("identifier", match(store.Token, store.HasPrefix, "HIE-3|"))}}}}}
-	}
 	plain := func(typ string) store.Query { return store.Query{Type: typ, Count: DefaultCount} }
+	where := func(typ string, c store.Condition) store.Query {
+		return store.Query{Type: typ, Count: DefaultCount, Where: []store.Condition{c}}
+	}
+	leads := func(param string, sub ...store.Query) store.Condition {
+		return store.Condition{Link: &store.Link{Param: param, Sub: sub}}
+	}
+	leadsBack := func(param string, sub ...store.Query) store.Condition {
+		return store.Condition{Link: &store.Link{Param: param, Reverse: true, Sub: sub}}
+	}
+	on := func(typ string, c store.Clause) store.Query { return store.Query{Type: typ, Where: store.Where(c)} }
 	tests := []struct {
 		typ, query string
 		want       Request
 	}{
-		{"Encounter", "subject:Patient.identifier=HIE-3", Request{Query: plain("Encounter"), Chains: chain("Patient")}},
+		{"Encounter", "subject:Patient.identifier=HIE-3", Request{Query: where("Encounter", leads("subject", on("Patient", clause("identifier", match(store.Token, store.HasPrefix, "HIE-3|")))))}},
+		{"Patient", "_has:Encounter:patient:_id=e1", Request{Query: where("Patient", leadsBack("patient", on("Encounter", clause("_id", match(store.Token, store.Equal, "e1")))))}},
+		{"Encounter", "appointment.slot.schedule=s1", Request{Query: where("Encounter", leads("appointment",
+			store.Query{Type: "Appointment", Where: []store.Condition{leads("slot", on("Slot", clause("schedule", match(store.Reference, store.Equal, "Schedule/s1"))))}}))}},
 		{"Slot", "_count=5&_offset=10&_sort=-start,status&_total=accurate", Request{Query: store.Query{
 			Type: "Slot", Count: 5, Offset: 10, Total: true, Sort: []store.Sort{{Param: "start", Descending: true}, {Param: "status"}}}}},
 		{"Slot", "_count=5000", Request{Query: store.Query{Type: "Slot", Count: MaxCount}}},
@@ -136,7 +146,7 @@ func TestParseChainToEveryType(t *testing.T) {
 		t.Fatal(err)
 	}
 	var types []string
-	for _, q := range req.Chains[0].Sub {
+	for _, q := range req.Query.Where[0].Link.Sub {
 		types = append(types, q.Type)
 	}
 	if got := strings.Join(types, " "); got != "Patient Practitioner RelatedPerson HealthcareService Location" {

@@ -32,32 +32,11 @@ const (
 
 // Request is a search as it was understood.
 type Request struct {
-	Query       store.Query // Organization is left to the caller
-	Chains      []Chain     // further conditions, to be resolved by the caller
+	Query       store.Query // Organization, also that of each query within, is left to the caller
 	Includes    []Include
 	RevIncludes []Include
 	Unknown     []string   // parameters that were ignored, such as "colour" or "_include=Slot:colour"
 	Applied     url.Values // the parameters that were not ignored
-}
-
-// Chain is a condition on a referenced resource, such as subject.identifier=x:
-// the reference Param must lead to a match of any query of Sub.
-type Chain struct {
-	Param string
-	Sub   []store.Query // one for each type that the reference may lead to
-
-	// From is set for _has: the references of the matches of Sub lead to
-	// records of this type, which is the one that is searched.
-	From string
-	// Deeper holds further chains, each a condition on records of a type that
-	// count as matches of Sub.
-	Deeper []Deeper
-}
-
-// Deeper is a chain from one of the types that another chain leads to.
-type Deeper struct {
-	Type  string
-	Chain Chain
 }
 
 // Include asks for the resources that matches refer to (_include: Type is the

@@ -102,12 +102,41 @@ type Clause struct {
 	Not   bool
 }
 
-// Query asks for current, undeleted resources of one type.
+// Condition is what a record must meet: exactly one of Clause, Link, All and
+// Any is set. Not turns it around.
+type Condition struct {
+	Not    bool
+	Clause *Clause
+	Link   *Link
+	All    []Condition // all must hold
+	Any    []Condition // one must hold
+}
+
+// Where gives conditions that are one clause each.
+func Where(clauses ...Clause) []Condition {
+	all := make([]Condition, len(clauses))
+	for i := range clauses {
+		all[i].Clause = &clauses[i]
+	}
+	return all
+}
+
+// Link is a condition on other records: that a reference Param leads to a
+// match of one of Sub (a chain), or, with Reverse, that a match of one of Sub
+// refers to the record by its Param (_has).
+type Link struct {
+	Param   string
+	Reverse bool
+	Sub     []Query // Type, Where and Organization count
+}
+
+// Query asks for current, undeleted resources of one type, or of several.
 type Query struct {
 	Type         string
-	Where        []Clause // all must hold
-	Organization string   // only records that this organisation may see; "" for all
-	Sort         []Sort   // then by order of creation
+	Types        []string    // of a search across types, when Type is "": parameters that all of them have
+	Where        []Condition // all must hold
+	Organization string      // only records that this organisation may see; "" for all
+	Sort         []Sort      // then by order of creation
 	Offset       int
 	Count        int // at most this many; 0 counts only
 	Total        bool

@@ -1,6 +1,9 @@
 package postgres
 
-import "github.com/jumpa-hie/jumpa/internal/store"
+import (
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/query"
+)
 
 // Resources implements store.Reader.
 func (r reader) Resources(keys []store.Key, organization string) ([]store.Resource, error) {
@@ -11,7 +14,7 @@ func (r reader) Resources(keys []store.Key, organization string) ([]store.Resour
 	const named = " FROM unnest(?::text[], ?::text[], ?::bigint[]) WITH ORDINALITY AS k (type, id, version, place) JOIN resource r ON r.type = k.type AND r.id = k.id"
 	may, args := "", []any{types, ids, versions}
 	if organization != "" {
-		may, args = " AND "+mayBeSeen, append(args, organization, organization)
+		may, args = " AND "+query.MayBeSeen, append(args, organization, organization)
 	}
 	return many(r.conn, "SELECT "+resourceColumns+", k.place"+named+" WHERE k.version IN (0, r.version)"+may+
 		" UNION ALL SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, k.place"+named+

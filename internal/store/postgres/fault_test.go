@@ -162,8 +162,8 @@ func whole(t *testing.T, s *Store, acknowledged []int64, quiet bool) {
 			if err != nil {
 				return err
 			}
-			page, err := r.Search(store.Query{Type: "Encounter", Where: []store.Clause{{Param: "identifier",
-				Any: []store.Match{{Kind: store.Token, Compare: store.Equal, Value: fmt.Sprintf("%s-%d|", writer, n)}}}}})
+			page, err := r.Search(store.Query{Type: "Encounter", Where: store.Where(store.Clause{Param: "identifier",
+				Any: []store.Match{{Kind: store.Token, Compare: store.Equal, Value: fmt.Sprintf("%s-%d|", writer, n)}}})})
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/query"
 )
 
 // walks are the statements that may read a whole table, and why. $ is the end.
@@ -55,7 +56,7 @@ func fill(t *testing.T, c *pgx.Conn) {
 	t.Helper()
 	const rows = "generate_series(1, 50000) n"
 	for _, name := range []string{"token", "text", "reference", "date"} {
-		p := param("Patient", name)
+		p := query.Param("Patient", name)
 		if name == "date" {
 			run(t, c, fmt.Sprintf("INSERT INTO index_date SELECT %d::bigint + n %% 10, n * 100, n * 100 + 50, n FROM "+rows, p))
 			continue
@@ -199,7 +200,7 @@ func exercise(t *testing.T, s *Store) {
 		for _, where := range clauses {
 			for _, sort := range sorts {
 				for _, organization := range []string{"", "o"} {
-					errs = append(errs, drop(r.Search(store.Query{Type: "Patient", Where: where, Sort: sort, Organization: organization, Count: 10, Total: true})))
+					errs = append(errs, drop(r.Search(store.Query{Type: "Patient", Where: store.Where(where...), Sort: sort, Organization: organization, Count: 10, Total: true})))
 				}
 			}
 		}

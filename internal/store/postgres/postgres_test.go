@@ -383,7 +383,7 @@ func TestOddValuesAreTaken(t *testing.T) {
 	}
 	for i, v := range values {
 		if err := s.View(t.Context(), func(r store.Reader) error {
-			page, err := r.Search(store.Query{Type: "Patient", Count: 10, Where: []store.Clause{{Param: "identifier", Any: []store.Match{{Kind: store.Token, Compare: store.Equal, Value: v}}}}})
+			page, err := r.Search(store.Query{Type: "Patient", Count: 10, Where: store.Where(store.Clause{Param: "identifier", Any: []store.Match{{Kind: store.Token, Compare: store.Equal, Value: v}}})})
 			if err == nil && (len(page.Resources) != 1 || page.Resources[0].ID != fmt.Sprint(i)) {
 				t.Errorf("value %d finds %+v", i, page.Resources)
 			}

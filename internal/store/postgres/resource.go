@@ -4,11 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"hash/fnv"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/query"
 )
 
 // reader implements store.Reader, and tx store.Tx, on one connection.
@@ -97,14 +97,6 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	return nil
 }
 
-// param makes the number of a search parameter: 40 bits of a hash, so that no
-// table of names is needed.
-func param(typ, name string) int64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(typ + "." + name))
-	return int64(h.Sum64() & (1<<40 - 1))
-}
-
 // lists are index entries column by column, as the server takes many at once.
 type lists struct {
 	params, lows, highs []int64
@@ -119,7 +111,7 @@ func (l *lists) add(param int64, e store.Entry) {
 // sort puts entries into the lists of the three tables.
 func sort(typ string, entries []store.Entry) (values, dates, references lists) {
 	for _, e := range entries {
-		p := param(typ, e.Param)
+		p := query.Param(typ, e.Param)
 		if e.Kind == store.Date {
 			dates.add(p, e)
 			continue
@@ -186,12 +178,10 @@ func (t *tx) Grant(typ, id, organization string) error {
 	return t.exec("INSERT INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ? ON CONFLICT DO NOTHING", organization, typ, id)
 }
 
-const mayBeSeen = "(r.organization = ? OR EXISTS (SELECT 1 FROM granted g WHERE g.rid = r.rid AND g.organization = ?))"
-
 // MaySee implements store.Reader.
 func (r reader) MaySee(typ, id, organization string) (bool, error) {
 	var n int
-	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+mayBeSeen, []any{typ, id, organization, organization}, &n)
+	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
 	return n > 0, err
 }
 
@@ -214,7 +204,7 @@ func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 		}
 	}
 	if q.Organization != "" {
-		where, args = where+" AND "+mayBeSeen, append(args, q.Organization, q.Organization)
+		where, args = where+" AND "+query.MayBeSeen, append(args, q.Organization, q.Organization)
 	}
 	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM "
 	both := "SELECT r.type, r.id, r.version, r.updated, r.method, r.organization, r.body, r.rid FROM resource r WHERE " + strings.ReplaceAll(where, "v.", "r.") +

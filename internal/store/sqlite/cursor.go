@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/query"
 )
 
 // Resources implements store.Reader. The keys travel as one JSON array, so
@@ -21,7 +22,7 @@ func (r reader) Resources(keys []store.Key, organization string) ([]store.Resour
 	const named = " FROM json_each(?) k CROSS JOIN resource r ON r.type = k.value ->> 0 AND r.id = k.value ->> 1"
 	may, args := "", []any{string(list)}
 	if organization != "" {
-		may, args = " AND "+mayBeSeen, append(args, organization, organization)
+		may, args = " AND "+query.MayBeSeen, append(args, organization, organization)
 	}
 	return many(r.conn, "SELECT "+resourceColumns+", k.key place"+named+" WHERE k.value ->> 2 IN (0, r.version)"+may+
 		" UNION ALL SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, k.key place"+named+

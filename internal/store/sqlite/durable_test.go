@@ -195,8 +195,8 @@ func intact(t *testing.T, s *Store, acknowledged map[string]int64) {
 				t.Errorf("%s: version %d, but %d in the history, %d bookings, %d audit records, %d events", writer, n, past.Total, booked, audits, events[writer])
 			}
 			for v, want := range map[int64]int{n: 1, n - 1: 0} {
-				page, err := r.Search(store.Query{Type: "Encounter", Where: []store.Clause{{Param: "identifier",
-					Any: []store.Match{{Kind: store.Token, Compare: store.Equal, Value: fmt.Sprintf("%s-%d|", writer, v)}}}}})
+				page, err := r.Search(store.Query{Type: "Encounter", Where: store.Where(store.Clause{Param: "identifier",
+					Any: []store.Match{{Kind: store.Token, Compare: store.Equal, Value: fmt.Sprintf("%s-%d|", writer, v)}}})})
 				if err != nil || page.Total != want {
 					t.Errorf("%s: %d found by the entry of version %d of %d, %v", writer, page.Total, v, n, err)
 				}

@@ -81,7 +81,7 @@ func TestASearchIsLedByItsMostTellingClause(t *testing.T) {
 	id := store.Clause{Param: "_id", Any: match(store.Token, store.Equal, "x")}
 	updated := store.Clause{Param: "_lastUpdated", Any: match(store.Date, store.GreaterEqual, "")}
 
-	const byValue, byRow = "SEARCH d USING PRIMARY KEY (param=? AND value=?)", "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
+	const byValue, byRow = "SEARCH rd USING PRIMARY KEY (param=? AND value=?)", "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
 	for _, c := range []struct {
 		name  string
 		where []store.Clause
@@ -89,10 +89,10 @@ func TestASearchIsLedByItsMostTellingClause(t *testing.T) {
 		never string
 	}{
 		{"identifier", []store.Clause{identifier}, []string{byValue, byRow}, "ORDER BY"},
-		{"one of two identifiers", []store.Clause{either}, []string{byRow, "SEARCH index_value USING PRIMARY KEY (param=? AND value=?)"}, "ORDER BY"},
+		{"one of two identifiers", []store.Clause{either}, []string{byRow, "SEARCH i USING PRIMARY KEY (param=? AND value=?)"}, "ORDER BY"},
 		{"status before reference", []store.Clause{status, subject}, []string{byValue, byRow, "SEARCH i USING PRIMARY KEY (param=? AND value=? AND rid=?)"}, "ORDER BY"},
 		{"not a status", []store.Clause{notStatus, subject}, []string{byValue, byRow, "SEARCH i USING PRIMARY KEY (param=? AND value=? AND rid=?)"}, "ORDER BY"},
-		{"text and date", []store.Clause{date, name}, []string{byRow, "SEARCH index_value USING PRIMARY KEY (param=? AND value>? AND value<?)"}, "ORDER BY"},
+		{"text and date", []store.Clause{date, name}, []string{byRow, "SEARCH i USING PRIMARY KEY (param=? AND value>? AND value<?)"}, "ORDER BY"},
 		{"date missing", []store.Clause{missing, identifier}, []string{byValue, byRow}, "ORDER BY"},
 		{"id", []store.Clause{identifier, id}, []string{"SEARCH r USING INDEX sqlite_autoindex_resource_1 (type=? AND id=?)"}, "ORDER BY"},
 		{"update", []store.Clause{updated}, []string{"SEARCH r USING INDEX resource_updated (type=? AND updated>?)"}, "SCAN"},
@@ -104,7 +104,7 @@ func TestASearchIsLedByItsMostTellingClause(t *testing.T) {
 				var steps []string
 				if err := s.Update(t.Context(), func(tx store.Tx) error {
 					s.writer.forget()
-					_, err := tx.Search(store.Query{Type: "Patient", Where: c.where, Organization: organization, Count: 10})
+					_, err := tx.Search(store.Query{Type: "Patient", Where: store.Where(c.where...), Organization: organization, Count: 10})
 					return err
 				}); err != nil {
 					t.Fatal(err)
@@ -222,7 +222,7 @@ func exercise(t *testing.T, s *Store) map[string]bool {
 		for _, where := range clauses {
 			for _, sort := range sorts {
 				for _, organization := range []string{"", "o"} {
-					errs = append(errs, drop(r.Search(store.Query{Type: "Patient", Where: where, Sort: sort, Organization: organization, Count: 10, Total: true})))
+					errs = append(errs, drop(r.Search(store.Query{Type: "Patient", Where: store.Where(where...), Sort: sort, Organization: organization, Count: 10, Total: true})))
 				}
 			}
 		}

@@ -2,11 +2,11 @@ package sqlite
 
 import (
 	"errors"
-	"hash/fnv"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/query"
 )
 
 // reader implements store.Reader, and tx store.Tx, on one connection.
@@ -68,24 +68,16 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	return t.index(r.Type, rid, add)
 }
 
-// param makes the number of a search parameter: 40 bits of a hash, so that no
-// table of names is needed.
-func param(typ, name string) int64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(typ + "." + name))
-	return int64(h.Sum64() & (1<<40 - 1))
-}
-
 func (t *tx) unindex(typ string, rid int64, e store.Entry) error {
 	if e.Kind == store.Date {
-		return t.exec("DELETE FROM index_date WHERE param = ? AND low = ? AND high = ? AND rid = ?", param(typ, e.Param), e.Low, e.High, rid)
+		return t.exec("DELETE FROM index_date WHERE param = ? AND low = ? AND high = ? AND rid = ?", query.Param(typ, e.Param), e.Low, e.High, rid)
 	}
 	if e.Kind == store.Reference {
-		if err := t.exec("DELETE FROM index_reference WHERE value = ? AND rid = ? AND param = ?", e.Value, rid, param(typ, e.Param)); err != nil {
+		if err := t.exec("DELETE FROM index_reference WHERE value = ? AND rid = ? AND param = ?", e.Value, rid, query.Param(typ, e.Param)); err != nil {
 			return err
 		}
 	}
-	return t.exec("DELETE FROM index_value WHERE param = ? AND value = ? AND rid = ?", param(typ, e.Param), e.Value, rid)
+	return t.exec("DELETE FROM index_value WHERE param = ? AND value = ? AND rid = ?", query.Param(typ, e.Param), e.Value, rid)
 }
 
 // maxRows bounds the rows of one INSERT, so that few statements are prepared.
@@ -95,7 +87,7 @@ func (t *tx) index(typ string, rid int64, add []store.Entry) error {
 	var values, dates []any
 	for _, e := range add {
 		if e.Kind == store.Reference {
-			if err := t.exec("INSERT OR IGNORE INTO index_reference (value, rid, param) VALUES (?, ?, ?)", e.Value, rid, param(typ, e.Param)); err != nil {
+			if err := t.exec("INSERT OR IGNORE INTO index_reference (value, rid, param) VALUES (?, ?, ?)", e.Value, rid, query.Param(typ, e.Param)); err != nil {
 				return err
 			}
 		}
@@ -105,9 +97,9 @@ func (t *tx) index(typ string, rid int64, add []store.Entry) error {
 	}
 	for _, e := range add {
 		if e.Kind == store.Date {
-			dates = append(dates, param(typ, e.Param), e.Low, e.High, rid)
+			dates = append(dates, query.Param(typ, e.Param), e.Low, e.High, rid)
 		} else {
-			values = append(values, param(typ, e.Param), e.Value, rid)
+			values = append(values, query.Param(typ, e.Param), e.Value, rid)
 		}
 		if len(values) == 3*maxRows {
 			if err := flush("index_value", "(?,?,?)", 3, values); err != nil {
@@ -138,12 +130,10 @@ func (t *tx) Grant(typ, id, organization string) error {
 	return t.exec("INSERT OR IGNORE INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ?", organization, typ, id)
 }
 
-const mayBeSeen = "(r.organization = ? OR EXISTS (SELECT 1 FROM granted g WHERE g.rid = r.rid AND g.organization = ?))"
-
 // MaySee implements store.Reader.
 func (r reader) MaySee(typ, id, organization string) (bool, error) {
 	var n int
-	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+mayBeSeen, []any{typ, id, organization, organization}, &n)
+	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
 	return n > 0, err
 }
 
@@ -166,7 +156,7 @@ func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 		}
 	}
 	if q.Organization != "" {
-		where, args = where+" AND "+mayBeSeen, append(args, q.Organization, q.Organization)
+		where, args = where+" AND "+query.MayBeSeen, append(args, q.Organization, q.Organization)
 	}
 	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM resource r JOIN "
 	both := columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where

@@ -47,14 +47,14 @@ func BenchmarkSearch(b *testing.B) {
 		name string
 		q    store.Query
 	}{
-		{"by identifier", store.Query{Where: []store.Clause{is("identifier", store.Token, "000000000777|nric")}}},
-		{"by any of four identifiers", store.Query{Where: []store.Clause{is("identifier", store.Token, "000000000777|nric", "x|nric", "y|nric", "z|nric")}}},
-		{"by reference", store.Query{Where: []store.Clause{doctor}}},
-		{"by status and reference", store.Query{Where: []store.Clause{active, doctor}}},
-		{"by not a status and reference", store.Query{Where: []store.Clause{{Param: active.Param, Any: active.Any, Not: true}, doctor}}},
-		{"by status", store.Query{Where: []store.Clause{active}}},
-		{"by reference, sorted", store.Query{Where: []store.Clause{doctor}, Sort: []store.Sort{{Param: "date"}}}},
-		{"by update", store.Query{Where: []store.Clause{{Param: "_lastUpdated", Any: []store.Match{{Kind: store.Date, Compare: store.GreaterEqual, Low: n - 10, High: n - 9}}}}}},
+		{"by identifier", store.Query{Where: store.Where(is("identifier", store.Token, "000000000777|nric"))}},
+		{"by any of four identifiers", store.Query{Where: store.Where(is("identifier", store.Token, "000000000777|nric", "x|nric", "y|nric", "z|nric"))}},
+		{"by reference", store.Query{Where: store.Where(doctor)}},
+		{"by status and reference", store.Query{Where: store.Where(active, doctor)}},
+		{"by not a status and reference", store.Query{Where: store.Where(store.Clause{Param: active.Param, Any: active.Any, Not: true}, doctor)}},
+		{"by status", store.Query{Where: store.Where(active)}},
+		{"by reference, sorted", store.Query{Where: store.Where(doctor), Sort: []store.Sort{{Param: "date"}}}},
+		{"by update", store.Query{Where: store.Where(store.Clause{Param: "_lastUpdated", Any: []store.Match{{Kind: store.Date, Compare: store.GreaterEqual, Low: n - 10, High: n - 9}}})}},
 		{"of all, the first", store.Query{}},
 		{"of all, the last updated", store.Query{Sort: []store.Sort{{Param: "_lastUpdated", Descending: true}}}},
 	} {

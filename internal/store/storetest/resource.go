@@ -75,7 +75,7 @@ var resourceTests = []test{
 		same(t, "the current version", read(t, s, current("Patient", "p1")), record("Patient", "p1", 2, monday))
 		absent(t, s, "the record of the conflict", current("Patient", "p2"))
 		equal(t, "found by entries of a conflict", found(t, s, store.Query{Type: "Patient", Count: 9,
-			Where: []store.Clause{where("identifier", token("wrong|"))}}), []string{})
+			Where: store.Where(where("identifier", token("wrong|")))}), []string{})
 	}},
 	{"the history of a record is newest first", func(t *testing.T, s store.Store) {
 		v1, v2, v3 := record("Patient", "p1", 1, minute(1)), record("Patient", "p1", 2, minute(2)), deletion("Patient", "p1", 3, minute(3))

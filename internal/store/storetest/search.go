@@ -157,7 +157,7 @@ var searchTests = []test{
 			{"a text is there", []store.Clause{where("name", missing(store.String, "false"))}, []string{"a", "b", "c", "d"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				q := store.Query{Type: "Patient", Where: c.where, Count: 100, Total: true}
+				q := store.Query{Type: "Patient", Where: store.Where(c.where...), Count: 100, Total: true}
 				page := read(t, s, search(q))
 				equal(t, "found", sorted(ids(page.Resources)), c.want)
 				equal(t, "total and more", []any{page.Total, page.More}, []any{len(c.want), false})
@@ -233,7 +233,7 @@ var searchTests = []test{
 			{"an id", []store.Clause{where("_id", token("b"), token("a"))}, "name", true, []string{"b", "a"}},
 		} {
 			for _, organization := range []string{"", "org-a"} {
-				q := store.Query{Type: "Patient", Where: c.where, Sort: []store.Sort{{Param: c.sort, Descending: c.down}}, Organization: organization, Count: 9}
+				q := store.Query{Type: "Patient", Where: store.Where(c.where...), Sort: []store.Sort{{Param: c.sort, Descending: c.down}}, Organization: organization, Count: 9}
 				equal(t, c.name, found(t, s, q), c.want)
 			}
 		}
@@ -264,7 +264,7 @@ var searchTests = []test{
 	}},
 	{"a count of 0 only counts", func(t *testing.T, s store.Store) {
 		family(t, s)
-		page := read(t, s, search(store.Query{Type: "Patient", Where: []store.Clause{where("gender", token("female|"))}}))
+		page := read(t, s, search(store.Query{Type: "Patient", Where: store.Where(where("gender", token("female|")))}))
 		equal(t, "resources and total", []any{len(page.Resources), page.Total}, []any{0, 2})
 	}},
 	{"entries are added and removed by version", func(t *testing.T, s store.Store) {
@@ -300,7 +300,7 @@ var searchTests = []test{
 			{where("doctor", reference("Practitioner/old")), []string{"other"}},
 			{where("doctor", reference("Practitioner/new")), []string{"p1"}},
 		} {
-			equal(t, c.clause.Param+" "+c.clause.Any[0].Value, sorted(found(t, s, store.Query{Type: "Patient", Where: []store.Clause{c.clause}, Count: 9})), c.want)
+			equal(t, c.clause.Param+" "+c.clause.Any[0].Value, sorted(found(t, s, store.Query{Type: "Patient", Where: store.Where(c.clause), Count: 9})), c.want)
 		}
 		equal(t, "who refers to the old", ids(read(t, s, referring("Practitioner", "old", 9))), []string{"other"})
 		equal(t, "who refers to the new", ids(read(t, s, referring("Practitioner", "new", 9))), []string{"p1"})
@@ -329,8 +329,8 @@ var searchTests = []test{
 			if i%2 == 1 {
 				want = []string{}
 			}
-			equal(t, fmt.Sprintf("code %d", i), found(t, s, store.Query{Type: "Basic", Count: 9, Where: []store.Clause{where("code", token(fmt.Sprintf("c%d|", i)))}}), want)
-			equal(t, fmt.Sprintf("date %d", i), found(t, s, store.Query{Type: "Basic", Count: 9, Where: []store.Clause{where("date", dated(store.Equal, 10*i, 10*i+5))}}), want)
+			equal(t, fmt.Sprintf("code %d", i), found(t, s, store.Query{Type: "Basic", Count: 9, Where: store.Where(where("code", token(fmt.Sprintf("c%d|", i))))}), want)
+			equal(t, fmt.Sprintf("date %d", i), found(t, s, store.Query{Type: "Basic", Count: 9, Where: store.Where(where("date", dated(store.Equal, 10*i, 10*i+5)))}), want)
 		}
 	}},
 	{"who refers to a record", func(t *testing.T, s store.Store) {

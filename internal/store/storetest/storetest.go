@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"visibility", visibilityTests},
 		{"search", searchTests},
 		{"cursor", cursorTests},
+		{"tree", treeTests},
 		{"consultation", consultationTests},
 		{"account", accountTests},
 		{"event", eventTests},

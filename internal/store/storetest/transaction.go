@@ -50,7 +50,7 @@ func present(r store.Reader, name string) (rows int, err error) {
 	_, e = r.ResourceVersion("Patient", name, 1)
 	one(e)
 	for _, c := range []store.Clause{where("identifier", token(name+"|")), where("date", dated(store.Equal, 1, 2)), where("doctor", reference("Practitioner/"+name))} {
-		page, e := r.Search(store.Query{Type: "Patient", Where: []store.Clause{c, where("_id", token(name))}})
+		page, e := r.Search(store.Query{Type: "Patient", Where: store.Where(c, where("_id", token(name)))})
 		count(page.Total, e)
 	}
 	page, e := r.History(store.HistoryQuery{Type: "Patient", ID: name})
@@ -313,7 +313,7 @@ var transactionTests = []test{
 			}
 			return nil
 		})
-		all := search(store.Query{Type: "Slot", Where: []store.Clause{where("status", token("free|"))}, Sort: []store.Sort{{Param: "status", Descending: true}}, Count: 500, Total: true})
+		all := search(store.Query{Type: "Slot", Where: store.Where(where("status", token("free|"))), Sort: []store.Sort{{Param: "status", Descending: true}}, Count: 500, Total: true})
 		var wg sync.WaitGroup
 		for g := range 8 {
 			wg.Go(func() {

@@ -35,6 +35,8 @@ CREATE TABLE index_value (
   PRIMARY KEY (param, value, rid)
 ) WITHOUT ROWID;
 
+CREATE INDEX index_value_rid ON index_value (rid, param);
+
 CREATE TABLE index_date (
   param INTEGER NOT NULL,
   low   INTEGER NOT NULL,
@@ -42,6 +44,8 @@ CREATE TABLE index_date (
   rid   INTEGER NOT NULL,
   PRIMARY KEY (param, low, high, rid)
 ) WITHOUT ROWID;
+
+CREATE INDEX index_date_rid ON index_date (rid, param);
 
 -- Who refers to a record, whatever the parameter.
 CREATE TABLE index_reference (
