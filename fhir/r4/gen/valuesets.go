@@ -113,10 +113,7 @@ func (in *source) include(inc include, depth int) ([]code, error) {
 	}
 	cs := in.systems[inc.System]
 	if len(inc.Concept) > 0 {
-		displays := map[string]string{}
-		if cs != nil {
-			walk(cs.Concept, func(c concept) bool { displays[c.Code] = c.Display; return true })
-		}
+		displays := cs.displays()
 		var codes []code
 		for _, c := range inc.Concept {
 			if c.Display == "" {
@@ -167,4 +164,14 @@ func walk(concepts []concept, visit func(concept) bool) {
 			walk(c.Concept, visit)
 		}
 	}
+}
+
+// displays gives the display of each code; a code system that is not there has
+// none.
+func (cs *codeSystem) displays() map[string]string {
+	all := map[string]string{}
+	if cs != nil {
+		walk(cs.Concept, func(c concept) bool { all[c.Code] = c.Display; return true })
+	}
+	return all
 }
