@@ -116,8 +116,8 @@ func (f *FHIR) writePage(w io.Writer, req search.Request, found exchange.SearchR
 	for _, res := range found.Included {
 		b.add(entry{fullURL: f.fullURL(res), resource: shape{summary: part.summary}.of(res.Body), search: modeInclude})
 	}
-	if len(req.Unknown) > 0 {
-		b.add(entry{resource: ignored(req.Unknown), search: modeOutcome})
+	if notes := append(ignored(req.Unknown), found.Notes...); len(notes) > 0 {
+		b.add(entry{resource: fhir.Outcome(notes, ""), search: modeOutcome})
 	}
 	b.end()
 }
@@ -127,10 +127,9 @@ func (f *FHIR) fullURL(res store.Resource) string {
 }
 
 // ignored tells the caller what the search did not take into account.
-func ignored(unknown []string) []byte {
-	var issues fhir.Issues
+func ignored(unknown []string) (issues fhir.Issues) {
 	for _, name := range unknown {
 		issues = append(issues, fhir.Warningf(fhir.CodeNotSupported, "", "%s was ignored: this search does not know it.", name))
 	}
-	return fhir.Outcome(issues, "")
+	return issues
 }

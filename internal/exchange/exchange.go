@@ -49,6 +49,7 @@ type TransactionResult struct {
 type SearchResult struct {
 	Matches  []store.Resource
 	Included []store.Resource
-	Total    int // -1 when not asked for
+	Notes    fhir.Issues // warnings, of what was left out
+	Total    int         // -1 when not asked for
 	More     bool
 }

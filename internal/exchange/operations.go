@@ -197,7 +197,7 @@ func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything
 // around collects the record, those that refer to it, and those on which they
 // stand.
 func (s *Service) around(r store.Reader, p auth.Principal, center store.Resource) ([]store.Resource, error) {
-	users, err := r.ReferencedBy(center.Type, center.ID, maxEverything+1)
+	users, err := r.ReferencedBy([]store.Key{{Type: center.Type, ID: center.ID}}, maxEverything+1)
 	if err != nil {
 		return nil, err
 	}

@@ -325,7 +325,7 @@ func (s *Service) unused(tx store.Reader, typ, id string) error {
 			return err
 		}
 	}
-	users, err := tx.ReferencedBy(typ, id, 1)
+	users, err := tx.ReferencedBy([]store.Key{{Type: typ, ID: id}}, 1)
 	if err == nil && len(users) > 0 {
 		return inUse
 	}

@@ -60,8 +60,14 @@ var results = map[string]func(r *reader, value string) (bool, error){
 	"_summary":    (*reader).summary,
 	"_include":    (*reader).include,
 	"_revinclude": (*reader).revinclude,
-	"_format":     transport,
-	"_pretty":     transport,
+
+	"_include:iterate":    (*reader).iterate,
+	"_include:recurse":    (*reader).iterate,
+	"_revinclude:iterate": (*reader).reviterate,
+	"_revinclude:recurse": (*reader).reviterate,
+
+	"_format": transport,
+	"_pretty": transport,
 }
 
 // transport accepts what concerns the HTTP answer alone.
@@ -226,40 +232,4 @@ func (r *reader) sort(value string) (bool, error) {
 		return true, fhir.Errorf(fhir.CodeTooCostly, "", "_sort may have at most %d keys.", maxSort).WithStatus(400)
 	}
 	return known, nil
-}
-
-// include reads Type:param or Type:param:Target. Only references of the
-// matches themselves are followed.
-func (r *reader) include(value string) (bool, error) {
-	found := references(value)
-	found = slices.DeleteFunc(found, func(inc Include) bool { return inc.Type != r.Query.Type })
-	r.Includes = append(r.Includes, found...)
-	return len(found) > 0, nil
-}
-
-func (r *reader) revinclude(value string) (bool, error) {
-	found := references(value)
-	found = slices.DeleteFunc(found, func(inc Include) bool {
-		p, _ := find(inc.Type, inc.Param)
-		return !p.leadsTo(r.Query.Type) || inc.Target != "" && inc.Target != r.Query.Type
-	})
-	r.RevIncludes = append(r.RevIncludes, found...)
-	return len(found) > 0, nil
-}
-
-func references(value string) (found []Include) {
-	parts := strings.Split(value, ":")
-	if len(parts) < 2 || len(parts) > 3 {
-		return nil
-	}
-	target := ""
-	if len(parts) == 3 {
-		target = parts[2]
-	}
-	for _, p := range params()[parts[0]] {
-		if p.Kind == Reference && (parts[1] == "*" || parts[1] == p.Code) && (target == "" || p.leadsTo(target)) {
-			found = append(found, Include{Type: parts[0], Param: p.Code, Target: target})
-		}
-	}
-	return found
 }

@@ -114,7 +114,11 @@ func TestParseRequest(t *testing.T) {
 		{"Schedule", "_revinclude=Slot:schedule", Request{Query: plain("Schedule"), RevIncludes: []Include{{Type: "Slot", Param: "schedule"}}}},
 		{"Appointment", "_include=Appointment:actor:Patient", Request{Query: plain("Appointment"), Includes: []Include{{Type: "Appointment", Param: "actor", Target: "Patient"}}}},
 		{"Appointment", "_include=Appointment:slot&_include:iterate=Slot:schedule", Request{Query: plain("Appointment"),
-			Includes: []Include{{Type: "Appointment", Param: "slot"}}, Unknown: []string{"_include:iterate"}}},
+			Includes: []Include{{Type: "Appointment", Param: "slot"}, {Type: "Slot", Param: "schedule", Iterate: true}}}},
+		{"Appointment", "_include=*&_revinclude:recurse=Provenance:*", Request{Query: plain("Appointment"),
+			Includes: []Include{{Type: Any, Param: Any}}, RevIncludes: []Include{{Type: "Provenance", Param: Any, Iterate: true}}}},
+		{"Patient", "_include:iterate=Slot:colour&_include=Patient&_include=Nothing:*&_revinclude=Slot:*&_include=Patient:link:Slot&_include=Patient:gender", Request{Query: plain("Patient"),
+			Unknown: []string{"_include=Patient", "_include=Nothing:*", "_include=Patient:link:Slot", "_include=Patient:gender", "_include:iterate=Slot:colour", "_revinclude=Slot:*"}}},
 		{"Schedule", "_include=Slot:schedule", Request{Query: plain("Schedule"), Unknown: []string{"_include=Slot:schedule"}}},
 		{"Schedule", "_revinclude=Slot:colour", Request{Query: plain("Schedule"), Unknown: []string{"_revinclude=Slot:colour"}}},
 		{"Patient", "_revinclude=Slot:schedule", Request{Query: plain("Patient"), Unknown: []string{"_revinclude=Slot:schedule"}}},
@@ -156,7 +160,7 @@ func TestParseChainToEveryType(t *testing.T) {
 
 func TestParseIncludesEveryReference(t *testing.T) {
 	req, err := Parse("Slot", url.Values{"_include": {"Slot:*"}}, base)
-	if err != nil || len(req.Includes) != 1 || req.Includes[0].Param != "schedule" {
+	if err != nil || len(req.Includes) != 1 || req.Includes[0] != (Include{Type: "Slot", Param: Any}) {
 		t.Errorf("%+v, %v", req.Includes, err)
 	}
 }

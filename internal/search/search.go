@@ -7,7 +7,7 @@
 // so what is indexed can be asked for and the other way round.
 //
 // The package is pure: it neither reads nor writes the database. It knows no
-// composite parameters, and includes of one step only.
+// composite parameters.
 package search
 
 import (
@@ -37,14 +37,6 @@ type Request struct {
 	RevIncludes []Include
 	Unknown     []string   // parameters that were ignored, such as "colour" or "_include=Slot:colour"
 	Applied     url.Values // the parameters that were not ignored
-}
-
-// Include asks for the resources that matches refer to (_include: Type is the
-// type of the match) or that refer to matches (_revinclude: Type is theirs).
-type Include struct {
-	Type   string // that holds the reference
-	Param  string
-	Target string // type at the other end, "" for any
 }
 
 // Kind is what a search parameter compares.
@@ -99,6 +91,12 @@ func Types() []string { return slices.Clone(resourceTypes) }
 // Params gives the search parameters of a resource type by code, without _id
 // and _lastUpdated, which every stored type has.
 func Params(typ string) []Param { return slices.Clone(params()[typ]) }
+
+// Has tells whether a resource type has a search parameter.
+func Has(typ, code string) bool {
+	_, ok := find(typ, code)
+	return ok
+}
 
 func find(typ, code string) (Param, bool) {
 	i, ok := slices.BinarySearchFunc(params()[typ], code, func(p Param, code string) int {

@@ -314,7 +314,7 @@ type Reader interface {
 	Search(q Query) (Page, error)
 	History(q HistoryQuery) (Page, error) // Page.Total is always set
 	MaySee(typ, id, organization string) (bool, error)
-	ReferencedBy(typ, id string, limit int) ([]Resource, error) // current resources with a Reference entry to it
+	ReferencedBy(to []Key, limit int) ([]Resource, error) // current resources with a Reference entry to one of them, whatever its version
 
 	Session(token string) (Session, error)
 	SessionByRoom(room string) (Session, error)

@@ -214,7 +214,7 @@ func exercise(t *testing.T, s *Store) {
 			errs = append(errs, drop(r.AuditTrail(q)), drop(r.AuditCount(q)))
 		}
 		return errors.Join(append(errs,
-			drop(r.ResourceVersion("Patient", "p", 1)), drop(r.MaySee("Patient", "p", "o")), drop(r.ReferencedBy("Patient", "p", 1)),
+			drop(r.ResourceVersion("Patient", "p", 1)), drop(r.MaySee("Patient", "p", "o")), drop(r.ReferencedBy([]store.Key{{Type: "Patient", ID: "p"}}, 1)),
 			drop(r.Session("t")), drop(r.SessionByRoom("r")), drop(r.OpenEndings(1)),
 			drop(r.Consultation("a")), drop(r.ConsultationOf("e")), drop(r.ConsultationsWith("t")), drop(r.ConsultationsFor([]string{"p"})),
 			drop(r.ConsultationsFor([]string{"p", "q"})), drop(r.Ahead(store.Consultation{})), drop(r.Due([]string{"a", "b"}, now, 1)), drop(r.Booked("s")),

@@ -186,9 +186,13 @@ func (r reader) MaySee(typ, id, organization string) (bool, error) {
 }
 
 // ReferencedBy implements store.Reader.
-func (r reader) ReferencedBy(typ, id string, limit int) ([]store.Resource, error) {
+func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error) {
+	values := make([]string, len(to))
+	for i, k := range to {
+		values[i] = key(k.Type + "/" + k.ID)
+	}
 	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
-		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ?) LIMIT ?`, []any{key(typ + "/" + id), limit}, scanResource)
+		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ANY(?::text[])) ORDER BY r.rid LIMIT ?`, []any{values, limit}, scanResource)
 }
 
 // History implements store.Reader.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -138,9 +139,17 @@ func (r reader) MaySee(typ, id, organization string) (bool, error) {
 }
 
 // ReferencedBy implements store.Reader.
-func (r reader) ReferencedBy(typ, id string, limit int) ([]store.Resource, error) {
+func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error) {
+	values := make([]string, len(to))
+	for i, k := range to {
+		values[i] = k.Type + "/" + k.ID
+	}
+	list, err := json.Marshal(values)
+	if err != nil {
+		return nil, err
+	}
 	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
-		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ?) LIMIT ?`, []any{typ + "/" + id, limit}, scanResource)
+		AND r.rid IN (SELECT i.rid FROM json_each(?) k CROSS JOIN index_reference i ON i.value = k.value) ORDER BY r.rid LIMIT ?`, []any{string(list), limit}, scanResource)
 }
 
 // History implements store.Reader.

@@ -352,6 +352,9 @@ var searchTests = []test{
 			return tx.PutResource(deletion("Encounter", "e4", 2, monday), nil, nil)
 		})
 		equal(t, "referring", sorted(ids(read(t, s, referring("Practitioner", "x", 10)))), []string{"e1", "p1"})
+		equal(t, "referring to one of several", ids(read(t, s, func(r store.Reader) ([]store.Resource, error) {
+			return r.ReferencedBy([]store.Key{{Type: "Organization", ID: "x"}, {Type: "Practitioner", ID: "x", Version: 7}, {Type: "Practitioner", ID: "xx"}}, 10)
+		})), []string{"p1", "e1", "e2"})
 		equal(t, "at most one", len(read(t, s, referring("Practitioner", "x", 1))), 1)
 		equal(t, "nobody", len(read(t, s, referring("Organization", "x", 10))), 0)
 	}},
@@ -371,5 +374,7 @@ var searchTests = []test{
 }
 
 func referring(typ, id string, limit int) func(store.Reader) ([]store.Resource, error) {
-	return func(r store.Reader) ([]store.Resource, error) { return r.ReferencedBy(typ, id, limit) }
+	return func(r store.Reader) ([]store.Resource, error) {
+		return r.ReferencedBy([]store.Key{{Type: typ, ID: id}}, limit)
+	}
 }

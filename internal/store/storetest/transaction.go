@@ -59,7 +59,7 @@ func present(r store.Reader, name string) (rows int, err error) {
 	if may {
 		one(e)
 	}
-	list, e := r.ReferencedBy("Practitioner", name, 10)
+	list, e := r.ReferencedBy([]store.Key{{Type: "Practitioner", ID: name}}, 10)
 	count(len(list), e)
 	_, e = r.Session(name)
 	one(e)
