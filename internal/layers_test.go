@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"mycore"},
 	{"internal/store", "internal/meeting"},
 	{"internal/auth", "internal/search", "internal/store/query"},
-	{"internal/notify", "internal/audit", "internal/subscription", "internal/library", "internal/store/storetest", "internal/lease"},
+	{"internal/notify", "internal/audit", "internal/subscription", "internal/library", "internal/store/storetest", "internal/store/postgres/postgrestest", "internal/lease"},
 	{"internal/store/sqlite", "internal/store/postgres", "internal/record"},
 	{"internal/booking"},
 	{"internal/consult"},

@@ -20,18 +20,20 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/jumpa-hie/jumpa/internal/api"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/broker"
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
+	"github.com/jumpa-hie/jumpa/internal/lease"
 	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/outbox"
 	"github.com/jumpa-hie/jumpa/internal/record"
 	"github.com/jumpa-hie/jumpa/internal/store"
-	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 	"github.com/jumpa-hie/jumpa/internal/web/desk"
 )
@@ -40,6 +42,7 @@ import (
 type App struct {
 	cfg      Config
 	log      *slog.Logger
+	node     string // of this process alone
 	clock    func() time.Time
 	listener net.Listener
 	server   *http.Server
@@ -70,7 +73,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	if err := cfg.makeData(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
+	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
 		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.openDesk, a.keepTime,
 	} {
@@ -147,26 +150,15 @@ func (a *App) openStore(ctx context.Context) error {
 	return err
 }
 
-// openStore opens the store that the configuration names.
-func openStore(ctx context.Context, cfg Config) (store.Store, error) {
-	st, err := sqlite.Open(ctx, cfg.database())
-	switch {
-	case errors.Is(err, sqlite.ErrInUse):
-		return nil, usage("--data: %s is in use by another jumpa; stop that one or choose another directory", cfg.Data)
-	case errors.Is(err, sqlite.ErrNewer):
-		return nil, usage("--data: %s was written by a newer version of jumpa; use that one or choose another directory", cfg.Data)
-	case err != nil:
-		return nil, usage("--data: the database in %s cannot be opened: %v", cfg.Data, err)
-	}
-	return st, nil
-}
-
 // openBroker starts the embedded broker, or uses the configured ones, and the
 // relay that brings events there.
 func (a *App) openBroker(ctx context.Context) error {
 	if a.cfg.KafkaBrokers != "" {
 		a.brokers = strings.Split(a.cfg.KafkaBrokers, ",")
 	} else {
+		if err := a.alone(ctx); err != nil {
+			return err
+		}
 		b := &broker.Broker{
 			Dir: filepath.Join(a.cfg.Data, "broker"), Listen: a.cfg.KafkaListen, Outbox: a.store, Clock: a.clock, Log: a.log,
 			Continue: a.cfg.KafkaContinue,
@@ -183,11 +175,45 @@ func (a *App) openBroker(ctx context.Context) error {
 	}
 	a.onStop(a.kafka.Close)
 	a.relay = &outbox.Relay{Store: a.store, Publisher: a.kafka, Clock: a.clock, Log: a.log}
+	if duty := a.duty(dutyRelay); duty != nil {
+		a.relay.Duty = duty
+	}
 	if err := a.relay.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
 	a.onStop(a.relay.Stop)
 	return nil
+}
+
+// alone sees that no other node uses the database: it could not reach the
+// embedded broker, and would announce to one of its own.
+func (a *App) alone(ctx context.Context) error {
+	duty := a.duty(dutyBroker)
+	if duty == nil {
+		return nil
+	}
+	wait := time.NewTicker(lease.DefaultTerm / 4)
+	defer wait.Stop()
+	for begun := a.clock(); ; { // a node that was killed has the duty until its term is over
+		_, mine, err := duty.Hold(ctx)
+		switch {
+		case err != nil:
+			return err
+		case mine:
+			a.every(lease.DefaultTerm/4, "embedded broker", func(ctx context.Context) error {
+				_, _, err := duty.Hold(ctx)
+				return err
+			})
+			return nil
+		case a.clock().Sub(begun) > 2*lease.DefaultTerm:
+			return usage("JUMPA_KAFKA_BROKERS: another node with an embedded broker uses this database; several nodes need Apache Kafka")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait.C:
+		}
+	}
 }
 
 // openDomain makes the consultation and the record around it.
@@ -302,10 +328,18 @@ func (a *App) serve(context.Context) error {
 	return nil
 }
 
+const timersEvery = 4 * time.Second // often enough to keep the duty
+
 // keepTime runs the timers of the consultation.
 func (a *App) keepTime(context.Context) error {
 	a.every(time.Minute, "topics", a.openTopics) // of organisations that are new
-	a.every(5*time.Second, "timers", func(ctx context.Context) error {
+	duty := a.duty(dutyTimers)
+	a.every(timersEvery, "timers", func(ctx context.Context) error {
+		if duty != nil {
+			if _, mine, err := duty.Hold(ctx); err != nil || !mine {
+				return err
+			}
+		}
 		if _, err := a.consult.Expire(ctx); err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ type Config struct {
 	CodeCourierURL  string        `env:"JUMPA_CODE_COURIER_URL" help:"HTTPS address that delivers one-time codes; the development inbox when empty, on loopback only"`
 	KafkaBrokers    string        `env:"JUMPA_KAFKA_BROKERS" help:"addresses of Apache Kafka, separated by commas; the embedded broker when empty"`
 	MeetingProvider string        `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
-	DatabaseURL     string        `env:"JUMPA_DATABASE_URL" help:"file of the SQLite database; in the data directory when empty"`
+	DatabaseURL     string        `env:"JUMPA_DATABASE_URL" help:"postgres://… of a PostgreSQL database, or the file of a SQLite database; jumpa.db in the data directory when empty"`
 
 	JitsiDomain       string `env:"JUMPA_JITSI_DOMAIN" help:"jitsi: public host of its web app"`
 	JitsiControlURL   string `env:"JUMPA_JITSI_CONTROL_URL" help:"jitsi: Prosody's HTTP port on the private network"`
@@ -81,9 +81,6 @@ func (c Config) check() error {
 	if err := c.checkCalls(); err != nil {
 		return err
 	}
-	if strings.HasPrefix(c.DatabaseURL, "postgres") {
-		return usage("JUMPA_DATABASE_URL: this build stores in SQLite only; name a file")
-	}
 	for _, u := range []struct{ name, value string }{{"JUMPA_PUBLIC_URL", c.PublicURL}, {"JUMPA_CODE_COURIER_URL", c.CodeCourierURL}} {
 		if u.value == "" {
 			continue
@@ -134,7 +131,13 @@ func (c Config) loopback() bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-func (c Config) database() string {
+// shared tells whether other nodes may use the same database.
+func (c Config) shared() bool {
+	return strings.HasPrefix(c.DatabaseURL, "postgres://") || strings.HasPrefix(c.DatabaseURL, "postgresql://")
+}
+
+// databaseFile is where the SQLite database is.
+func (c Config) databaseFile() string {
 	if c.DatabaseURL != "" {
 		return c.DatabaseURL
 	}

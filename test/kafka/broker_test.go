@@ -24,6 +24,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/broker"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 )
 
@@ -54,7 +55,7 @@ func TestMain(m *testing.M) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent is gone
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	postgrestest.Run(m)
 }
 
 // embedded runs the embedded broker in a process of its own.

@@ -10,10 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
 // TestFlows plays both kinds of consultation with the program as it is
-// delivered. It starts before Kafka does, and Kafka is killed between the two.
+// delivered, over PostgreSQL and Kafka. It starts before Kafka does, and Kafka
+// is killed between the two.
 func TestFlows(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -30,7 +33,7 @@ func TestFlows(t *testing.T) {
 	web := free(t)
 	url = "http://" + web
 	up := program(binary, "up", "--data", data, "--listen", web, "--udp-listen", freeUDP(t))
-	up.Env = append(up.Env, "JUMPA_KAFKA_BROKERS="+k.addr)
+	up.Env = append(up.Env, "JUMPA_KAFKA_BROKERS="+k.addr, "JUMPA_DATABASE_URL="+postgrestest.Database(t))
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ const callers = 64
 // BenchmarkCallers measures on a server with the durability of production. Of
 // the records with an event, those of one topic fight for its counter.
 func BenchmarkCallers(b *testing.B) {
-	s := open(b, own(b).url())
+	s := open(b, own(b).URL())
 	ctx := context.Background()
 	put := func(id, topic string) error {
 		return s.Update(ctx, func(tx store.Tx) error {

@@ -13,15 +13,14 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
 // own starts a server for one test, with the durability of production.
-func own(t testing.TB, options ...string) *server {
+func own(t testing.TB, options ...string) *postgrestest.Server {
 	t.Helper()
-	if os.Getenv("JUMPA_TEST_POSTGRES") != "" {
-		if _, err := binaries(); err != nil {
-			t.Skip("the tests use a server that they cannot stop")
-		}
+	if os.Getenv("JUMPA_TEST_POSTGRES") != "" && !postgrestest.Installed() {
+		t.Skip("the tests use a server that they cannot stop")
 	}
 	// t.TempDir is closed to other users above the directory itself.
 	dir, err := os.MkdirTemp("/tmp", "jumpa-pg")
@@ -29,11 +28,11 @@ func own(t testing.TB, options ...string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s, err := create(dir, options...)
+	s, err := postgrestest.Create(dir, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.stop("immediate") })
+	t.Cleanup(func() { _ = s.Stop("immediate") })
 	return s
 }
 
@@ -41,7 +40,7 @@ func own(t testing.TB, options ...string) *server {
 // acknowledged is there afterwards, whole, and nothing is there in part.
 func TestWhatWasAcknowledgedOutlivesTheServer(t *testing.T) {
 	server := own(t)
-	s := open(t, server.url())
+	s := open(t, server.URL())
 	const writers, kills = 8, 4
 	var wg sync.WaitGroup
 	var stop atomic.Bool
@@ -77,10 +76,10 @@ func TestWhatWasAcknowledgedOutlivesTheServer(t *testing.T) {
 				break
 			}
 		}
-		if err := server.stop("immediate"); err != nil {
+		if err := server.Stop("immediate"); err != nil {
 			t.Fatal(err)
 		}
-		if err := server.start(); err != nil {
+		if err := server.Start(); err != nil {
 			t.Fatal(err)
 		}
 		whole(t, s, acknowledged, false)

@@ -1,0 +1,63 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/lease"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres"
+	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
+)
+
+// openStore opens the store that the configuration names.
+func openStore(ctx context.Context, cfg Config) (store.Store, error) {
+	if cfg.shared() {
+		return openPostgres(ctx, cfg.DatabaseURL)
+	}
+	st, err := sqlite.Open(ctx, cfg.databaseFile())
+	switch {
+	case errors.Is(err, sqlite.ErrInUse):
+		return nil, usage("--data: %s is in use by another jumpa; stop that one or choose another directory", cfg.Data)
+	case errors.Is(err, sqlite.ErrNewer):
+		return nil, usage("--data: %s was written by a newer version of jumpa; use that one or choose another directory", cfg.Data)
+	case err != nil:
+		return nil, usage("--data: the database in %s cannot be opened: %v", cfg.Data, err)
+	}
+	return st, nil
+}
+
+func openPostgres(ctx context.Context, url string) (store.Store, error) {
+	st, err := postgres.Open(ctx, url)
+	switch {
+	case errors.Is(err, postgres.ErrNewer):
+		return nil, usage("JUMPA_DATABASE_URL: the database was written by a newer version of jumpa; use that one")
+	case err != nil:
+		return nil, usage("JUMPA_DATABASE_URL: the database cannot be opened: %v", err)
+	}
+	return st, nil
+}
+
+// Duties that one node has at a time.
+const (
+	dutyRelay  = "relay"  // of events to the broker
+	dutyTimers = "timers" // of consultations
+	dutyBroker = "broker" // the embedded one, which no other node can reach
+)
+
+// duty gives this node's claim to a duty, nil when there are no other nodes.
+func (a *App) duty(name string) *lease.Lease {
+	if !a.cfg.shared() {
+		return nil
+	}
+	l := &lease.Lease{Store: a.store, Duty: name, Node: a.node}
+	a.onStop(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if err := l.Release(ctx); err != nil {
+			a.log.Warn("a duty could not be given up; another node takes it after a while", "duty", name, "error", err)
+		}
+	})
+	return l
+}
