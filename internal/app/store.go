@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/lease"
@@ -34,7 +35,7 @@ func openPostgres(ctx context.Context, url string) (store.Store, error) {
 	case errors.Is(err, postgres.ErrNewer):
 		return nil, usage("JUMPA_DATABASE_URL: the database was written by a newer version of jumpa; use that one")
 	case err != nil:
-		return nil, usage("JUMPA_DATABASE_URL: the database cannot be opened: %v", err)
+		return nil, usage("JUMPA_DATABASE_URL: the database cannot be opened: %s", strings.Join(strings.Fields(err.Error()), " ")) // on one line
 	}
 	return st, nil
 }
