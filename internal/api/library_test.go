@@ -58,6 +58,13 @@ func TestLibrary(t *testing.T) {
 		{name: "in the order of ids", url: "/CompartmentDefinition?_sort=-_id&_count=1", status: 200, contains: `"id":"relatedPerson"`},
 		{name: "by form", method: "POST", url: "/CompartmentDefinition/_search", body: "code=Patient", header: header{"Content-Type": "application/x-www-form-urlencoded"}, status: 200, contains: `"id":"patient"`, excludes: `"id":"device"`},
 
+		{name: "a search parameter", url: "/SearchParameter?url=http://hl7.org/fhir/SearchParameter/individual-birthdate", status: 200,
+			contains: `"code":"birthdate" & "base":["Patient","Person","RelatedPerson"] & "expression":"Patient.birthDate | Person.birthDate | RelatedPerson.birthDate" & "comparator":["eq","ne","gt","ge","lt","le","sa","eb","ap"] & "modifier":["missing"]`},
+		{name: "search parameters of a type", url: "/SearchParameter?base=Slot&code=status,slot-type&_total=accurate", status: 200, contains: `"total":1 & "id":"Slot-status"`},
+		{name: "one of the guide", url: "/SearchParameter/Encounter-rating", status: 200, contains: `extension('rating').value & "type":"token"`},
+		{name: "search parameters by target", url: "/SearchParameter?target=Slot&base=Appointment", status: 200, contains: `"id":"Appointment-slot"`},
+		{name: "all of them, page by page", url: "/SearchParameter?_count=200&_elements=url", status: 200, contains: `"next"`},
+
 		{name: "referred to by a condition", method: "POST", url: "/Basic", body: slots, status: 201, contains: `"reference":"StructureDefinition/Slot"`},
 		{name: "included", url: "/Basic?subject=StructureDefinition/Slot&_include=Basic:subject", status: 200, contains: `"mode":"include" & "path":"Slot.overbooked"`},
 		{name: "what refers to it", url: "/StructureDefinition?_id=Slot&_revinclude=Basic:subject", status: 200, contains: `"mode":"include" & "resourceType":"Basic"`},

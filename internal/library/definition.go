@@ -124,6 +124,7 @@ func namingSystems() []Item {
 }
 
 const (
-	publisher = "Jumpa, after the MY Core implementation guide"
-	guideDate = "2025-12-01" // of the guide's published package
+	publisher    = "Jumpa, after the MY Core implementation guide"
+	guideVersion = mycore.Version
+	guideDate    = "2025-12-01" // of the guide's published package
 )

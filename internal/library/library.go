@@ -47,6 +47,7 @@ func New(made time.Time, base func() string) *Library {
 		l.Add(typ, guide(typ))
 	}
 	l.Add("StructureDefinition", structures)
+	l.Add("SearchParameter", searchParameters)
 	l.Add("CompartmentDefinition", compartments)
 	l.Add("NamingSystem", namingSystems)
 	return l
