@@ -44,6 +44,7 @@ type Exchange interface {
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
 	Validate(ctx context.Context, p auth.Principal, v exchange.Validation) (fhir.Issues, error)
 	Everything(ctx context.Context, p auth.Principal, q exchange.Everything) (exchange.SearchResult, error)
+	ParseSearch(typ string, values url.Values) (search.Request, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
 	History(ctx context.Context, p auth.Principal, q exchange.HistoryQuery) (store.Page, error)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
@@ -21,7 +22,8 @@ const testBase = "https://hie.example/baseR4"
 // is looked at: reaching for one would panic.
 func withoutExchange(t testing.TB) *FHIR {
 	t.Helper()
-	f, err := NewFHIR(FHIROptions{Base: func() string { return testBase }, Version: "test"})
+	base := func() string { return testBase }
+	f, err := NewFHIR(FHIROptions{Exchange: &exchange.Service{Base: base}, Base: base, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

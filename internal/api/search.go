@@ -50,7 +50,7 @@ func (f *FHIR) find(w http.ResponseWriter, r *http.Request, values url.Values) e
 	if err != nil {
 		return err
 	}
-	req, err := search.Parse(typ, conditions, f.baseURL())
+	req, err := f.exchange.ParseSearch(typ, conditions)
 	if err != nil {
 		return err
 	}

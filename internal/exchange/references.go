@@ -6,7 +6,6 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
-	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -98,7 +97,7 @@ func (s *Service) match(r store.Reader, p auth.Principal, typ string, values url
 	if err != nil {
 		return nil, err
 	}
-	req, err := search.Parse(typ, values, s.Base())
+	req, err := s.ParseSearch(typ, values)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -26,8 +27,11 @@ type Service struct {
 	// Validator answers $validate beside the rules of MY Core; nil for those
 	// alone.
 	Validator Validator
-	Base      func() string // FHIR base URL
-	Clock     func() time.Time
+	// Terminology answers the modifiers of searches that ask for value sets and
+	// subtrees of codes; nil when there is none.
+	Terminology search.Terminology
+	Base        func() string // FHIR base URL
+	Clock       func() time.Time
 }
 
 // Read gives the current version of a resource. With an error that says it
@@ -201,6 +205,11 @@ func target(typ, id string) string {
 		return typ
 	}
 	return typ + "/" + id
+}
+
+// ParseSearch reads the parameters of a search.
+func (s *Service) ParseSearch(typ string, values url.Values) (search.Request, error) {
+	return search.Parser{Base: s.Base(), Terminology: s.Terminology, Clock: s.Clock}.Parse(typ, values)
 }
 
 // Search gives one page of matches and what they include.

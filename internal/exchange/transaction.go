@@ -309,7 +309,7 @@ func (s *Service) planCondition(pl entryPlan, typ, query string) (entryPlan, err
 	}
 	pl.write.Type, pl.write.Condition = typ, values
 	if pl.method == "GET" {
-		req, err := search.Parse(typ, values, s.Base())
+		req, err := s.ParseSearch(typ, values)
 		pl.search = &req
 		return pl, err
 	}

@@ -10,18 +10,17 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// Parse reads the parameters of a search on a resource type. base is the FHIR
-// base URL below which absolute references count as local. What Parse does not
+// Parse reads the parameters of a search on a resource type. What it does not
 // know it lists in Unknown; what it knows but cannot honour (a date that is
 // none, a modifier that is not supported) is an error with code invalid or
 // not-supported.
-func Parse(typ string, values url.Values, base string) (Request, error) {
+func (p Parser) Parse(typ string, values url.Values) (Request, error) {
 	if !TypeNamed(typ) {
 		return Request{}, fhir.Errorf(fhir.CodeNotSupported, "", "%s is not a resource type of FHIR R4.", printable(typ)).WithStatus(404)
 	}
 	r := reader{
 		Request: Request{Query: store.Query{Type: typ, Count: DefaultCount}, Applied: url.Values{}},
-		base:    base,
+		Parser:  p,
 	}
 	keys := make([]string, 0, len(values))
 	for key := range values {
@@ -47,7 +46,7 @@ func Parse(typ string, values url.Values, base string) (Request, error) {
 // reader is a Request in the making.
 type reader struct {
 	Request
-	base string
+	Parser
 }
 
 // results holds the parameters that shape the answer. A false return says that
@@ -103,7 +102,7 @@ func (r *reader) condition(key, value string) (known bool, err error) {
 // on reads a condition on records of a type; depth references lead to them.
 func (r *reader) on(typ, key, value string, depth int) (c store.Condition, known bool, err error) {
 	if !strings.HasPrefix(key, "_has:") && !strings.Contains(key, ".") {
-		clause, known, err := condition(typ, key, value, r.base)
+		clause, known, err := condition(typ, key, value, r.Base)
 		return store.Condition{Clause: &clause}, known, err
 	}
 	if depth == maxDepth {
