@@ -218,6 +218,10 @@ func (a *App) alone(ctx context.Context) error {
 
 // openDomain makes the consultation and the record around it.
 func (a *App) openDomain(context.Context) error {
+	if a.hub.Shared = a.cfg.shared(); a.hub.Shared {
+		follower := notify.Follower{Store: a.store, Hub: a.hub, Log: a.log}
+		a.run(follower.Run)
+	}
 	mode, err := a.cfg.mode()
 	if err != nil {
 		return err
@@ -350,9 +354,7 @@ func (a *App) keepTime(context.Context) error {
 
 // every runs fn again and again until Stop.
 func (a *App) every(pause time.Duration, what string, fn func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	a.run(func(ctx context.Context) {
 		tick := time.NewTicker(pause)
 		defer tick.Stop()
 		for {
@@ -366,6 +368,13 @@ func (a *App) every(pause time.Duration, what string, fn func(context.Context) e
 			}
 		}
 	})
+}
+
+// run runs fn until Stop.
+func (a *App) run(fn func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { fn(ctx) })
 	a.onStop(func() { cancel(); wg.Wait() })
 }
 

@@ -43,6 +43,12 @@ type Effects struct {
 	wake []string // keys of the hub
 }
 
+// Before ends a transaction: what it will cause after its commit is told to
+// the other nodes with it.
+func (s *Service) Before(tx store.Tx, e *Effects) error {
+	return s.Hub.Announce(tx, s.Clock(), e.wake...)
+}
+
 // After does what a committed transaction has caused.
 func (s *Service) After(e *Effects) {
 	s.Hub.Wake(e.wake...)
@@ -55,7 +61,10 @@ func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *Effects) e
 	var e Effects
 	err := s.Store.Update(ctx, func(tx store.Tx) error {
 		e = Effects{}
-		return fn(tx, &e)
+		if err := fn(tx, &e); err != nil {
+			return err
+		}
+		return s.Before(tx, &e)
 	})
 	if err != nil {
 		return err

@@ -61,7 +61,10 @@ func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhi
 			}
 			out[pl.at] = o
 		}
-		return latest(tx, out)
+		if err := latest(tx, out); err != nil {
+			return err
+		}
+		return s.Consult.Before(tx, &e)
 	})
 	if err != nil {
 		return TransactionResult{}, s.refused(ctx, p, "E", "transaction", "Bundle", err)

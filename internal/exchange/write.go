@@ -54,8 +54,10 @@ func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *consult.Ef
 	var e consult.Effects
 	err := s.Store.Update(ctx, func(tx store.Tx) (err error) {
 		e = consult.Effects{}
-		out, err = fn(tx, &e)
-		return err
+		if out, err = fn(tx, &e); err != nil {
+			return err
+		}
+		return s.Consult.Before(tx, &e)
 	})
 	if err != nil {
 		return Outcome{}, err

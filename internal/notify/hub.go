@@ -1,14 +1,25 @@
 // Package notify brings messages to patients: the inbox of the portal and the
 // live signal that tells an open page to look again.
 //
-// A signal carries no content; the page asks the server for the state. Signals
-// reach browsers of this process only.
+// A signal carries no content; the page asks the server for the state. Where
+// several nodes share a database, signals go to the others through it: they
+// are written with the change that they tell of, and read a few times a second.
 package notify
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
+)
 
 // Hub wakes whoever waits for a key. The zero Hub is ready to use.
 type Hub struct {
+	// Shared says that other nodes have hubs, which Announce tells. It is set
+	// once, before use.
+	Shared bool
+
 	mu   sync.Mutex
 	subs map[string]map[chan struct{}]struct{}
 }
@@ -54,6 +65,22 @@ func (h *Hub) Wake(keys ...string) {
 			}
 		}
 	}
+}
+
+// Announce leaves word of a change for the hubs of other nodes, in the
+// transaction that makes it. It does nothing when there are none.
+func (h *Hub) Announce(tx store.Tx, at time.Time, keys ...string) error {
+	if !h.Shared {
+		return nil
+	}
+	keys = slices.Clone(keys)
+	slices.Sort(keys)
+	for _, k := range slices.Compact(keys) {
+		if err := tx.PutSignal(k, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PatientKey is the key of what happens to an account.

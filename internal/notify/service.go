@@ -85,8 +85,10 @@ func (s *Service) Send(ctx context.Context, p auth.Principal, m Message) ([]Resu
 		if statuses, err = m.before(tx, p); err != nil || statuses != nil {
 			return err
 		}
-		statuses, wake, err = s.send(tx, p, grant.Organization, m, people)
-		return err
+		if statuses, wake, err = s.send(tx, p, grant.Organization, m, people); err != nil {
+			return err
+		}
+		return s.Hub.Announce(tx, s.Clock(), wake...)
 	})
 	if err != nil {
 		return nil, err

@@ -237,6 +237,13 @@ type Parked struct {
 	Reason string
 }
 
+// Signal tells the other nodes of an exchange that something has changed for
+// those who wait under a key.
+type Signal struct {
+	Seq int64 // grows, but not in the order of commits
+	Key string
+}
+
 // Audit is one access, kept without clinical content.
 type Audit struct {
 	Seq          int64
@@ -340,6 +347,8 @@ type Reader interface {
 	AuditTrail(q AuditQuery) ([]Audit, error)
 	AuditCount(q AuditQuery) (int, error)                                             // of all that AuditTrail gives, whatever Offset and Count
 	PendingEvents(limit int) ([]Event, error)                                         // neither published nor parked, in commit order
+	Signals(after int64, limit int) ([]Signal, error)                                 // by Seq
+	LastSignal() (int64, error)                                                       // the highest Seq, 0 when there is none
 	ParkedEvents(limit int) ([]Parked, error)                                         // the oldest first
 	LastPublished() ([]Published, error)                                              // the highest offset of each topic and partition
 	PublishedSince(topic string, since time.Time) (oldest map[int32]int64, err error) // lowest offset per partition published for events created at or after since
@@ -382,6 +391,7 @@ type Tx interface {
 	PutAudit(Audit) error
 	PutEvent(Event) error
 	MarkPublished(at time.Time, p []Published) error
+	PutSignal(key string, at time.Time) error
 	ParkEvent(seq int64, at time.Time, reason string) error // takes a pending event aside
 	UnparkEvent(seq int64) error                            // makes it pending again, in its old place; ErrNotFound when it is not parked
 
@@ -391,7 +401,7 @@ type Tx interface {
 	PutNotice(Notice) error                 // under the next number of its subscription
 	ReleaseSubscribers(holder string) error // ends the leases of a holder that is no more
 
-	// Forget removes what is no longer needed: published events, notices that
+	// Forget removes what is no longer needed: signals, published events, notices that
 	// need no more sending and idempotency keys older than before, expired
 	// sign-ins, codes and cursors.
 	Forget(before, now time.Time) error

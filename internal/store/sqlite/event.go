@@ -77,6 +77,25 @@ func (t *tx) MarkPublished(when time.Time, list []store.Published) error {
 	return nil
 }
 
+// PutSignal implements store.Tx.
+func (t *tx) PutSignal(key string, when time.Time) error {
+	return t.exec("INSERT INTO signal (key, at) VALUES (?, ?)", key, micro(when))
+}
+
+// Signals implements store.Reader.
+func (r reader) Signals(after int64, limit int) ([]store.Signal, error) {
+	return many(r.conn, "SELECT seq, key FROM signal WHERE seq > ? ORDER BY seq LIMIT ?", []any{after, limit}, func(r row) (s store.Signal, err error) {
+		err = r.Scan(&s.Seq, &s.Key)
+		return s, err
+	})
+}
+
+// LastSignal implements store.Reader.
+func (r reader) LastSignal() (last int64, err error) {
+	err = r.one("SELECT coalesce(max(seq), 0) FROM signal", nil, &last)
+	return last, err
+}
+
 // LastPublished implements store.Reader.
 func (r reader) LastPublished() ([]store.Published, error) {
 	return many(r.conn, "SELECT topic, part, max(place) FROM published GROUP BY topic, part ORDER BY topic, part", nil,
@@ -113,6 +132,7 @@ func (t *tx) Forget(before, now time.Time) error {
 		{"DELETE FROM sign_in WHERE expires < ?", now},
 		{"DELETE FROM one_time_code WHERE expires < ?", now},
 		{"DELETE FROM cursor WHERE expires < ?", now},
+		{"DELETE FROM signal WHERE at < ?", now.Add(-time.Hour)},
 	} {
 		if err := t.exec(f.query, micro(f.limit)); err != nil {
 			return err

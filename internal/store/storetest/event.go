@@ -97,6 +97,27 @@ var eventTests = []test{
 		write(t, s, func(tx store.Tx) error { return tx.MarkPublished(minute(9), nil) })
 		equal(t, "pending", values(read(t, s, pending(10))), []string{"c"})
 	}},
+	{"signals are read in the order of their seq, and forgotten after an hour", func(t *testing.T, s store.Store) {
+		last := func(r store.Reader) (int64, error) { return r.LastSignal() }
+		after := func(seq int64, limit int) []string {
+			var keys []string
+			for _, g := range read(t, s, func(r store.Reader) ([]store.Signal, error) { return r.Signals(seq, limit) }) {
+				keys = append(keys, g.Key)
+			}
+			return keys
+		}
+		equal(t, "of nothing", read(t, s, last), int64(0))
+		for i, key := range []string{"a", "b", "a"} {
+			write(t, s, func(tx store.Tx) error { return tx.PutSignal(key, minute(i)) })
+		}
+		all := read(t, s, func(r store.Reader) ([]store.Signal, error) { return r.Signals(0, 10) })
+		equal(t, "all", after(0, 10), []string{"a", "b", "a"})
+		equal(t, "two", after(0, 2), []string{"a", "b"})
+		equal(t, "later ones", after(all[0].Seq, 10), []string{"b", "a"})
+		equal(t, "the last", read(t, s, last), all[2].Seq)
+		write(t, s, func(tx store.Tx) error { return tx.Forget(minute(-1000), minute(61)) })
+		equal(t, "after an hour", after(0, 10), []string{"b", "a"})
+	}},
 	{"a parked event is not pending until it is replayed, in its old place", func(t *testing.T, s store.Store) {
 		putEvents(t, s, "t", "a", "b", "c")
 		list := read(t, s, pending(10))

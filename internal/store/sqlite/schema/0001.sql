@@ -184,6 +184,14 @@ CREATE TABLE event (
 CREATE INDEX event_pending ON event (seq) WHERE published = 0;
 CREATE INDEX event_published ON event (published) WHERE published > 0;
 
+-- What nodes tell each other about changes, for a short while.
+CREATE TABLE signal (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  key TEXT NOT NULL,
+  at  INTEGER NOT NULL
+);
+CREATE INDEX signal_at ON signal (at);
+
 -- Events that the broker refuses, set aside under the seq that they had.
 CREATE TABLE parked (
   seq       INTEGER PRIMARY KEY,
