@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -11,6 +12,25 @@ import (
 // maxAddress bounds the address of a request; a longer search goes into the
 // body of a POST to _search.
 const maxAddress = 16 << 10
+
+// zone finds a time whose zone was put into an address as it is written. HAPI's
+// client does this; by the rules of forms, its plus sign is a space.
+var zone = regexp.MustCompile(`(T\d\d(?:(?::|%3A)\d\d){1,2}(?:\.\d+)?)\+(\d\d(?::|%3A)\d\d)`)
+
+// zoned gives a request in whose address the zones of times are east of
+// Greenwich as they were meant.
+func zoned(r *http.Request) *http.Request {
+	query := zone.ReplaceAllString(r.URL.RawQuery, "$1%2B$2")
+	if query == r.URL.RawQuery {
+		return r
+	}
+	meant := new(http.Request)
+	*meant = *r
+	meant.URL = new(url.URL)
+	*meant.URL = *r.URL
+	meant.URL.RawQuery = query
+	return meant
+}
 
 // Tidy takes the addresses of the FHIR interface as clients put them together:
 // a slash at the end and two in a row, from a base that ends in one, are no

@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
@@ -37,8 +36,8 @@ func ifNoneExist(r *http.Request, typ string) (url.Values, error) {
 	if header == "" {
 		return nil, nil
 	}
-	condition, err := url.ParseQuery(strings.TrimPrefix(strings.TrimPrefix(header, typ), "?"))
-	if err != nil || len(condition) == 0 {
+	condition, ok := exchange.Condition(typ, header)
+	if !ok {
 		return nil, fhir.Errorf(fhir.CodeInvalid, "", "If-None-Exist must hold search parameters, such as identifier=system|value.")
 	}
 	return condition, nil

@@ -109,7 +109,7 @@ func (f *FHIR) Register(mux *http.ServeMux) {
 }
 
 // ServeHTTP answers a request below Root.
-func (f *FHIR) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
+func (f *FHIR) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, zoned(r)) }
 
 // fhirRoute is one address of the interface with what can be done there. The
 // CapabilityStatement is made from the same table.

@@ -21,6 +21,20 @@ var shaping = map[string]bool{
 	"_sort": true, "_total": true, "_include": true, "_revinclude": true,
 }
 
+// Condition reads the search parameters of a conditional create: a=b, or as
+// clients send them too, ?a=b, Type?a=b and the whole address of that search.
+// It is not ok when there are none, or when they are about another type.
+func Condition(typ, text string) (values url.Values, ok bool) {
+	if address, query, asked := strings.Cut(text, "?"); asked {
+		if address != "" && address != typ && !strings.HasSuffix(address, "/"+typ) {
+			return nil, false
+		}
+		text = query
+	}
+	values, err := url.ParseQuery(text)
+	return values, err == nil && len(values) > 0
+}
+
 // one gives the only resource that meets a condition, nil when there is none.
 func (s *Service) one(r store.Reader, p auth.Principal, typ string, condition url.Values) (*store.Resource, error) {
 	values := make(url.Values)

@@ -295,12 +295,13 @@ func (s *Service) planCreate(pl entryPlan, entry fhir.Node, target string) (entr
 		return pl, fhir.Errorf(fhir.CodeInvalid, "Entry.request.url", "A POST needs a resource of the type that its url names.")
 	}
 	pl.write.ID = uuid.NewString()
-	condition := entry.First("request.ifNoneExist").String()
-	values, err := url.ParseQuery(strings.TrimPrefix(strings.TrimPrefix(condition, pl.write.Type), "?"))
-	if err != nil || condition != "" && len(values) == 0 {
-		return pl, fhir.Errorf(fhir.CodeValue, "Entry.request.ifNoneExist", "The condition cannot be read.")
+	if condition := entry.First("request.ifNoneExist").String(); condition != "" {
+		values, ok := Condition(pl.write.Type, condition)
+		if !ok {
+			return pl, fhir.Errorf(fhir.CodeValue, "Entry.request.ifNoneExist", "The condition cannot be read.")
+		}
+		pl.write.IfNoneExist = values
 	}
-	pl.write.IfNoneExist = values
 	return pl, nil
 }
 
