@@ -32,3 +32,12 @@ func TestFHIRKitClientUsesTheWholeInterface(t *testing.T) {
 	h := start(t)
 	h.api(exec.CommandContext(h.ctx, "node", "../clients/api.mjs"), 30)
 }
+
+func TestHAPIClientUsesTheWholeInterface(t *testing.T) {
+	needs(t, "javac")
+	if jars, _ := filepath.Glob("../oracle/target/lib/hapi-fhir-client-*.jar"); len(jars) != 1 {
+		t.Fatal("the library hapi-fhir-client is missing; make deps installs what the tests need")
+	}
+	h := start(t)
+	h.api(exec.CommandContext(h.ctx, "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "../oracle/target/lib/*", "../clients/Api.java"), 50)
+}

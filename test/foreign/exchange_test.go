@@ -2,7 +2,7 @@
 
 // Package foreign runs clients of other makers against the exchange: the
 // commands of docs/integration.md with curl, jq and kcat, and the scripts of
-// test/clients with fhir-kit-client and kafkajs.
+// test/clients with fhir-kit-client, HAPI FHIR and kafkajs.
 package foreign
 
 import (
