@@ -17,7 +17,8 @@ import (
 // ErrNotFound says that a row is not there. Reads of single rows give it.
 var ErrNotFound = errors.New("not found")
 
-// Store is a database. It is safe for concurrent use.
+// Store is a database. It is safe for concurrent use. With a context from
+// Within, View and Update take part in the transaction that is running.
 type Store interface {
 	// View runs fn over one consistent snapshot.
 	View(ctx context.Context, fn func(Reader) error) error

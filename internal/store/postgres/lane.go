@@ -42,6 +42,9 @@ type job struct {
 // caller's goroutine, then on another one. A caller whose context ends while
 // it waits is not served; once the commit is under way it waits for the answer.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if tx, ok := store.Running(ctx); ok {
+		return fn(tx)
+	}
 	if err := s.ended(ctx); err != nil {
 		return err
 	}

@@ -191,6 +191,9 @@ func (s *Store) ended(ctx context.Context) error {
 
 // View implements store.Store. fn runs once.
 func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
+	if tx, ok := store.Running(ctx); ok {
+		return fn(tx)
+	}
 	if err := s.ended(ctx); err != nil {
 		return err
 	}

@@ -183,6 +183,9 @@ func (s *Store) Close() error {
 
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
+	if tx, ok := store.Running(ctx); ok {
+		return fn(tx)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -24,6 +24,9 @@ type job struct {
 // context ends while it waits is not served; once its turn has come it waits
 // for the answer of the disk.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if tx, ok := store.Running(ctx); ok {
+		return fn(tx)
+	}
 	j := &job{ctx: ctx, fn: fn, answer: make(chan error, 1)}
 	s.mu.RLock()
 	if s.closed {

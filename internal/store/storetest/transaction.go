@@ -10,6 +10,39 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
+// takesPart proves that a context from Within leads into the transaction.
+func takesPart(t *testing.T, s store.Store) {
+	broken := errors.New("broken")
+	for _, fail := range []error{broken, nil} {
+		err := s.Update(t.Context(), func(tx store.Tx) error {
+			ctx := store.Within(t.Context(), tx)
+			if err := tx.PutSetting("outer", []byte("1")); err != nil {
+				return err
+			}
+			err := s.View(ctx, func(r store.Reader) error {
+				_, err := r.Setting("outer")
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("the outer write is not seen within: %w", err)
+			}
+			if err := s.Update(ctx, func(tx store.Tx) error { return tx.PutSetting("inner", []byte("2")) }); err != nil {
+				return err
+			}
+			return fail
+		})
+		if !errors.Is(err, fail) {
+			t.Fatalf("the error is %v, want %v", err, fail)
+		}
+		for _, name := range []string{"outer", "inner"} {
+			err := s.View(t.Context(), func(r store.Reader) error { _, err := r.Setting(name); return err })
+			if fail == nil && err != nil || fail != nil && !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s after an end with %v: %v", name, fail, err)
+			}
+		}
+	}
+}
+
 // everything writes a row of each kind, under the name.
 func everything(tx store.Tx, name string) error {
 	entries := []store.Entry{
@@ -105,6 +138,7 @@ func rows(name string) func(store.Reader) (int, error) {
 type contextKey struct{}
 
 var transactionTests = []test{
+	{"a context from Within takes part in the transaction", takesPart},
 	{"an update is seen whole once it has returned", func(t *testing.T, s store.Store) {
 		equal(t, "rows before", read(t, s, rows("x")), 0)
 		write(t, s, func(tx store.Tx) error { return everything(tx, "x") })
