@@ -56,6 +56,31 @@ func (d *Document) With(edits ...Edit) (*Document, error) {
 	return d, nil
 }
 
+// Replacement is another value for a node of a document.
+type Replacement struct {
+	Node  Node
+	Value any
+}
+
+// Replace gives a document in which nodes have other values; they come in the
+// order of the document, and none stands within another. However many they
+// are, the document is read once more.
+func (d *Document) Replace(list []Replacement) (*Document, error) {
+	if len(list) == 0 {
+		return d, nil
+	}
+	out, at := make([]byte, 0, len(d.raw)+64), int32(0)
+	for _, r := range list {
+		x := d.nodes[r.Node.i]
+		if r.Node.d != d || x.start < at {
+			return nil, Errorf(CodeException, "", "The replacements are not in the order of the document.")
+		}
+		out = append(append(out, d.raw[at:x.start]...), Marshal(r.Value)...)
+		at = x.end
+	}
+	return Parse(append(out, d.raw[at:]...))
+}
+
 // Stamp sets id, meta.versionId and meta.lastUpdated: all that the exchange
 // changes in a document that it was sent.
 func (d *Document) Stamp(id string, version int64, updated time.Time) (*Document, error) {

@@ -431,3 +431,24 @@ func BenchmarkEdit(b *testing.B) {
 		}
 	})
 }
+
+func TestReplace(t *testing.T) {
+	d := mustParse(t, `{"resourceType":"Xy", "a":[1, "two",{"b":null}] ,"c":"é"}`)
+	node := func(path string) Node { return d.Get(path) }
+	for _, c := range []struct {
+		name string
+		list []Replacement
+		want string // "" for an error
+	}{
+		{"none", nil, `{"resourceType":"Xy", "a":[1, "two",{"b":null}] ,"c":"é"}`},
+		{"some", []Replacement{{node("a.b"), "<b>"}, {node("c"), 1}}, `{"resourceType":"Xy", "a":[1, "two",{"b":"<b>"}] ,"c":1}`},
+		{"against the order", []Replacement{{node("c"), 1}, {node("a.b"), 2}}, ""},
+		{"one within another", []Replacement{{d.Root().Get("a"), 1}, {node("a.b"), 2}}, ""},
+		{"of another document", []Replacement{{mustParse(t, `{"resourceType":"Xy","c":1}`).Get("c"), 1}}, ""},
+	} {
+		got, err := d.Replace(c.list)
+		if (err != nil) != (c.want == "") || err == nil && string(got.Bytes()) != c.want {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,7 +156,7 @@ func (a *answer) finish(r *http.Request) {
 // convert makes the format out of the JSON that is kept.
 func (a *answer) convert(r *http.Request) {
 	body, err := a.formatted(a.kept.Bytes())
-	if err != nil && reads(r) {
+	if err != nil && reads(r, routes) {
 		fail(a, r, err) // as JSON, which can say everything
 		a.Header().Set("Content-Type", mediaFHIR+";charset=utf-8")
 		return
@@ -173,9 +174,14 @@ func (a *answer) convert(r *http.Request) {
 	a.kept = *bytes.NewBuffer(body)
 }
 
-// reads tells whether a request changes nothing.
-func reads(r *http.Request) bool {
-	return r.Method == http.MethodGet || r.Method == http.MethodHead || strings.HasSuffix(r.URL.Path, "/_search")
+// reads tells whether a request changes nothing: of what is POSTed, searches
+// and most operations.
+func reads(r *http.Request, routes []fhirRoute) bool {
+	if r.Method != http.MethodPost {
+		return r.Method == http.MethodGet || r.Method == http.MethodHead
+	}
+	last := path.Base(r.URL.Path)
+	return last == "_search" || operationOf(last, "") != nil && !changes(last, routes)
 }
 
 func (a *answer) formatted(body []byte) ([]byte, error) {

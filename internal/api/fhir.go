@@ -41,7 +41,7 @@ type Exchange interface {
 	Patch(ctx context.Context, p auth.Principal, w exchange.Patch) (exchange.Outcome, error)
 	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (exchange.Outcome, error)
 	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (exchange.Outcome, error)
-	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (exchange.TransactionResult, error)
+	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document, ask exchange.Ask) (exchange.TransactionResult, error)
 	Validate(ctx context.Context, p auth.Principal, v exchange.Validation) (fhir.Issues, error)
 	Everything(ctx context.Context, p auth.Principal, q exchange.Everything) (exchange.SearchResult, error)
 	ParseSearch(typ string, values url.Values) (search.Request, error)

@@ -39,7 +39,8 @@ var (
 // server is the interface over a real exchange and a real database.
 type server struct {
 	*FHIR
-	now time.Time
+	store store.Store
+	now   time.Time
 }
 
 // newExchange is the real exchange on a store.
@@ -76,6 +77,7 @@ func newServer(t testing.TB) *server {
 			t.Error(err)
 		}
 	})
+	s.store = db
 	x := newExchange(t, db, base, clock, slog.New(slog.DiscardHandler))
 	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)

@@ -112,18 +112,22 @@ func preferred(accept string) string {
 
 // readDocument reads the resource in the body.
 func readDocument(w http.ResponseWriter, r *http.Request) (*fhir.Document, error) {
+	return readWithin(w, r, fhir.DefaultLimits)
+}
+
+func readWithin(w http.ResponseWriter, r *http.Request, limits fhir.Limits) (*fhir.Document, error) {
 	media, err := contentType(r)
 	if err != nil {
 		return nil, err
 	}
-	body, err := readBody(w, r, maxBody)
+	body, err := readBody(w, r, int64(limits.Bytes))
 	if err != nil {
 		return nil, err
 	}
 	if isXML(media) {
-		return fhirxml.Decode(body, fhir.DefaultLimits)
+		return fhirxml.Decode(body, limits)
 	}
-	return fhir.Parse(body)
+	return fhir.ParseWithin(body, limits)
 }
 
 // contentType gives the media type of a body that holds a resource.

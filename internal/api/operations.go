@@ -133,7 +133,7 @@ func (o *operation) describe() operationDefinition {
 	d := operationDefinition{
 		ResourceType: "OperationDefinition", ID: o.id, URL: o.definition(), Name: capitalized(o.id), Title: o.title, Status: "active",
 		Kind: "operation", Publisher: "Jumpa", Description: o.says, Code: strings.TrimPrefix(o.name, "$"), Resource: o.types,
-		Parameter: described(o.params),
+		AffectsState: changes(o.name, routes), Parameter: described(o.params),
 	}
 	if o.types == nil {
 		d.Resource = []string{"Resource"}
@@ -143,7 +143,6 @@ func (o *operation) describe() operationDefinition {
 			if m.interaction != o.name {
 				continue
 			}
-			d.AffectsState = d.AffectsState || m.action != auth.Read && m.action != auth.Search
 			switch place := strings.Count(rt.pattern, "{"); {
 			case place == 0:
 				d.System = true
@@ -155,6 +154,18 @@ func (o *operation) describe() operationDefinition {
 		}
 	}
 	return d
+}
+
+// changes tells whether an operation changes records, as its routes say.
+func changes(name string, routes []fhirRoute) bool {
+	for _, rt := range routes {
+		for _, m := range rt.methods {
+			if m.interaction == name && m.action != auth.Read && m.action != auth.Search {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // capitalized makes a name of an id: Resource-meta-add is ResourceMetaAdd.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -14,12 +15,13 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 )
 
-const maxBatch = 500 // entries of one batch
+// maxBundle bounds a Bundle sent to the base, which holds many documents.
+var maxBundle = fhir.Limits{Bytes: 4 * maxBody, Depth: fhir.DefaultLimits.Depth + 3, Nodes: 1_000_000}
 
 // transaction answers a Bundle sent to the base: a transaction is done whole
 // or not at all, the entries of a batch each alone.
 func (f *FHIR) transaction(w http.ResponseWriter, r *http.Request) error {
-	doc, err := readDocument(w, r)
+	doc, err := readWithin(w, r, maxBundle)
 	if err != nil {
 		return err
 	}
@@ -36,33 +38,40 @@ func (f *FHIR) transaction(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (f *FHIR) together(w http.ResponseWriter, r *http.Request, doc *fhir.Document) error {
-	done, err := f.exchange.Transaction(r.Context(), auth.FromContext(r.Context()), doc)
+	var entries []fhir.Node
+	for n := range doc.All("entry") {
+		entries = append(entries, n)
+	}
+	asked := make(map[int]entry)
+	done, err := f.exchange.Transaction(r.Context(), auth.FromContext(r.Context()), doc, func(ctx context.Context, at int) error {
+		answer, err := f.ask(r.WithContext(ctx), entries[at])
+		asked[at] = answer
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	methods := make([]string, 0, len(done.Entries))
-	for n := range doc.All("entry") {
-		methods = append(methods, n.First("request.method").String())
-	}
-	whole := prefer(r)["return"] == "representation"
 	w.WriteHeader(http.StatusOK)
 	b := newBundle(w, "transaction-response", fhir.FormatInstant(f.clock()), -1, []link{{"self", f.baseURL()}})
 	for i, out := range done.Entries {
-		b.add(f.doneEntry(out, whole || i < len(methods) && methods[i] == http.MethodGet))
+		if answer, ok := asked[i]; ok {
+			b.add(answer)
+			continue
+		}
+		b.add(f.doneEntry(out, prefer(r)["return"]))
 	}
 	b.end()
 	return nil
 }
 
-func (f *FHIR) doneEntry(out exchange.Outcome, whole bool) entry {
-	if out.Found != nil {
-		var page bytes.Buffer
-		f.writePage(&page, out.Request, *out.Found, f.selfOf(out.Request), shape{})
-		return entry{resource: page.Bytes(), response: fhir.Marshal(response{Status: "200 OK"})}
-	}
+func (f *FHIR) doneEntry(out exchange.Outcome, returns string) entry {
 	res := out.Resource
 	if res.ID == "" || res.Deleted() {
-		return entry{response: fhir.Marshal(response{Status: "204 No Content"})}
+		answer := response{Status: "204 No Content"}
+		if res.Version > 0 {
+			answer.ETag, answer.LastModified = etag(res.Version), fhir.FormatInstant(res.Updated)
+		}
+		return entry{response: fhir.Marshal(answer)}
 	}
 	status := "200 OK"
 	if out.Created {
@@ -70,25 +79,62 @@ func (f *FHIR) doneEntry(out exchange.Outcome, whole bool) entry {
 	}
 	answer := responseTo(status, res)
 	answer.Location = versionPath(res)
-	if len(out.Issues) > 0 {
+	if len(out.Issues) > 0 || returns == "OperationOutcome" {
 		answer.Outcome = json.RawMessage(fhir.Outcome(out.Issues, ""))
 	}
 	e := entry{fullURL: f.fullURL(res), response: fhir.Marshal(answer)}
-	if whole {
+	if returns == "representation" {
 		e.resource = res.Body
 	}
 	return e
 }
 
+// ask answers an entry of a transaction that changes nothing, as if it had
+// come alone. The error is what the answer would have been.
+func (f *FHIR) ask(r *http.Request, n fhir.Node) (entry, error) {
+	sub, err := f.batchRequest(r, n)
+	if err != nil {
+		return entry{}, err
+	}
+	if !reads(sub, f.routes) {
+		return entry{}, fhir.Errorf(fhir.CodeNotSupported, "Entry.request.url", "This operation cannot be part of a transaction; send it in a batch or alone.")
+	}
+	answer := &batchAnswer{header: make(http.Header), status: http.StatusOK, base: f.baseURL()}
+	f.ServeHTTP(answer, sub)
+	if answer.status < http.StatusBadRequest {
+		return answer.entry(sub.Method == http.MethodHead), nil
+	}
+	return entry{}, issuesOf(answer)
+}
+
+// issuesOf gives the error that an answer tells of.
+func issuesOf(a *batchAnswer) error {
+	unknown := fhir.Errorf(fhir.CodeException, "", "The entry cannot be answered.").WithStatus(a.status)
+	doc, err := fhir.Parse(a.body.Bytes())
+	if err != nil {
+		return unknown
+	}
+	var issues fhir.Issues
+	for i := range doc.All("issue") {
+		e := fhir.Errorf(fhir.Code(i.Get("code").String()), i.First("expression").String(), "%s", i.Get("diagnostics").String()).WithStatus(a.status)
+		e.Severity = fhir.Severity(i.Get("severity").String())
+		issues = append(issues, e)
+	}
+	if issues.Err() == nil {
+		return unknown
+	}
+	return issues
+}
+
 // oneByOne sends each entry through the interface as a request of its own.
 func (f *FHIR) oneByOne(w http.ResponseWriter, r *http.Request, doc *fhir.Document) error {
-	if doc.Root().Get("entry").Len() > maxBatch {
-		return fhir.Errorf(fhir.CodeTooCostly, "Bundle.entry", "A batch has at most %d entries.", maxBatch)
+	if doc.Root().Get("entry").Len() > exchange.MaxEntries {
+		return fhir.Errorf(fhir.CodeTooCostly, "Bundle.entry", "A batch has at most %d entries.", exchange.MaxEntries)
 	}
 	w.WriteHeader(http.StatusOK)
 	b := newBundle(w, "batch-response", fhir.FormatInstant(f.clock()), -1, []link{{"self", f.baseURL()}})
 	for n := range doc.All("entry") {
-		answer := &batchAnswer{header: make(http.Header), status: http.StatusOK}
+		answer := &batchAnswer{header: make(http.Header), status: http.StatusOK, base: f.baseURL()}
 		if sub, err := f.batchRequest(r, n); err != nil {
 			answer.status = fhir.Status(err)
 			answer.body.Write(fhir.Outcome(err, ""))
@@ -127,6 +173,10 @@ func (f *FHIR) batchRequest(r *http.Request, n fhir.Node) (*http.Request, error)
 	if err != nil || path.Clean(sub.URL.Path) != strings.TrimSuffix(sub.URL.Path, "/") { // which the mux would redirect
 		return nil, fhir.Errorf(fhir.CodeInvalid, n.Path()+".request", "The entry's request cannot be read.")
 	}
+	if strings.HasSuffix(sub.URL.Path, "/_search") { // its parameters stand in the url
+		body, media = nil, "application/x-www-form-urlencoded"
+		sub.Body, sub.ContentLength = http.NoBody, 0
+	}
 	sub.Header.Set("Content-Type", media)
 	sub.Header["Prefer"] = r.Header["Prefer"]
 	if len(sub.Header["Prefer"]) == 0 {
@@ -149,6 +199,7 @@ type batchAnswer struct {
 	status int
 	wrote  bool
 	body   bytes.Buffer
+	base   string
 }
 
 // Header implements http.ResponseWriter.
@@ -171,7 +222,7 @@ func (a *batchAnswer) Write(p []byte) (int, error) {
 func (a *batchAnswer) entry(head bool) entry {
 	answer := response{
 		Status: strings.TrimSpace(strconv.Itoa(a.status) + " " + http.StatusText(a.status)),
-		ETag:   a.header.Get("ETag"), Location: a.header.Get("Location"),
+		ETag:   a.header.Get("ETag"), Location: strings.TrimPrefix(a.header.Get("Location"), a.base+"/"),
 	}
 	if at, err := http.ParseTime(a.header.Get("Last-Modified")); err == nil {
 		answer.LastModified = fhir.FormatInstant(at)
@@ -179,10 +230,11 @@ func (a *batchAnswer) entry(head bool) entry {
 	switch body := a.body.Bytes(); {
 	case len(body) == 0 || head:
 		return entry{response: fhir.Marshal(answer)}
-	case a.status >= http.StatusBadRequest:
+	case a.status >= http.StatusBadRequest, answer.Location != "" && bytes.HasPrefix(body, []byte(`{"resourceType":"OperationOutcome"`)):
 		answer.Outcome = json.RawMessage(body)
 		return entry{response: fhir.Marshal(answer)}
 	default:
-		return entry{resource: body, response: fhir.Marshal(answer)}
+		full, _, _ := strings.Cut(a.header.Get("Content-Location"), "/_history/")
+		return entry{fullURL: full, resource: body, response: fhir.Marshal(answer)}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 
 	"github.com/jumpa-hie/jumpa/fhir"
-	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -34,13 +33,12 @@ const AnyVersion = -1
 type Outcome struct {
 	Resource  store.Resource
 	Created   bool
-	Unchanged bool          // the document was identical: no new version
-	Issues    fhir.Issues   // warnings
-	Found     *SearchResult // of a search in a transaction; Request is what it asked for
-	Request   search.Request
+	Unchanged bool        // the document was identical: no new version
+	Issues    fhir.Issues // warnings
 }
 
-// TransactionResult has one outcome for each entry of the Bundle, in its order.
+// TransactionResult has one outcome for each entry of the Bundle, in its
+// order; of those that were asked for it is empty.
 type TransactionResult struct {
 	Entries []Outcome
 }

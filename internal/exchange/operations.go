@@ -125,7 +125,7 @@ func (s *Service) rehearse(r store.Reader, p auth.Principal, v Validation, sound
 	if v.Mode == "delete" || !sound {
 		return nil
 	}
-	doc, err := s.resolve(r, p, v.Doc, nil)
+	doc, err := s.resolve(r, p, v.Doc, links{})
 	if err != nil {
 		return note(err)
 	}

@@ -34,12 +34,12 @@ type Patch struct {
 // had been PUT.
 func (s *Service) Patch(ctx context.Context, p auth.Principal, w Patch) (Outcome, error) {
 	out, err := s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
-		return s.patch(ctx, tx, e, p, w, nil)
+		return s.patch(ctx, tx, e, p, w, links{})
 	})
 	return out, s.refused(ctx, p, "U", "patch", target(w.Type, w.ID), err)
 }
 
-func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p auth.Principal, w Patch, ids map[string]string) (Outcome, error) {
+func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p auth.Principal, w Patch, names links) (Outcome, error) {
 	if _, err := auth.Allow(p, auth.Update, w.Type); err != nil {
 		return Outcome{}, err
 	}
@@ -84,7 +84,7 @@ func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p 
 	if err != nil {
 		return Outcome{}, err
 	}
-	return s.put(tx, e, p, Write{Type: w.Type, ID: w.ID, Doc: doc, IfMatch: w.IfMatch}, issues, ids)
+	return s.put(tx, e, p, Write{Type: w.Type, ID: w.ID, Doc: doc, IfMatch: w.IfMatch}, issues, names)
 }
 
 // patchTime bounds the work on one patch: others wait to write meanwhile.

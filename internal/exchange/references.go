@@ -2,9 +2,11 @@ package exchange
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/r4"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
@@ -12,63 +14,162 @@ import (
 // maxReferences bounds the references of one document.
 const maxReferences = 5000
 
-// resolve rewrites the references of a document that only make sense on their
-// way in: a urn:uuid of another entry of its Bundle (ids, may be nil), the
+// links says where the names lead under which the entries of a Bundle refer to
+// each other. The zero value is for a document that comes alone.
+type links struct {
+	to       map[string]string // fullUrl → Type/id
+	versions map[string]int64  // Type/id → the version that the Bundle makes
+	root     string            // of the fullUrl of the entry at hand: https://host/base/, or ""
+}
+
+// at gives the links as the entry with the given fullUrl sees them.
+func (l links) at(full string) links {
+	l.root = ""
+	if parts := strings.Split(full, "/"); len(parts) > 3 {
+		if _, ok := fhir.ParseReference(strings.Join(parts[len(parts)-2:], "/"), ""); ok {
+			l.root = strings.Join(parts[:len(parts)-2], "/") + "/"
+		}
+	}
+	return l
+}
+
+// find gives the Type/id to which a name leads: a fullUrl, one with a version,
+// or Type/id beside the entry's own.
+func (l links) find(name string) (to string, ok bool) {
+	if len(l.to) == 0 {
+		return "", false
+	}
+	name, _, versioned := strings.Cut(name, "/_history/")
+	if to, ok = l.to[name]; !ok && l.root != "" {
+		to, ok = l.to[l.root+name]
+	}
+	if version := l.versions[to]; ok && versioned && version > 0 {
+		to += "/_history/" + itoa(int(version))
+	}
+	return to, ok
+}
+
+// resolve rewrites what only makes sense on its way in: references to other
+// entries of the Bundle, also in uris and in the links of a narrative, the
 // guide's Type/urn:uuid:…, and conditional references such as
-// Patient?identifier=system|value. All others keep their bytes.
-func (s *Service) resolve(r store.Reader, p auth.Principal, doc *fhir.Document, ids map[string]string) (*fhir.Document, error) {
-	var edits []fhir.Edit
-	count := 0
-	var walk func(n fhir.Node, path string) error
-	walk = func(n fhir.Node, path string) error {
-		if n.Name() == "reference" && n.Kind() == fhir.String {
-			if count++; count > maxReferences {
-				return fhir.Errorf(fhir.CodeTooCostly, "", "The document has more than %d references.", maxReferences)
-			}
-			to, err := s.target(r, p, n, ids)
-			if err == nil && to != "" {
-				edits = append(edits, fhir.Set(path, to))
-			}
+// Patient?identifier=system|value. All else keeps its bytes, and so do the
+// entries of a Bundle within, which refer to each other.
+func (s *Service) resolve(r store.Reader, p auth.Principal, doc *fhir.Document, names links) (*fhir.Document, error) {
+	w := resolver{s: s, r: r, p: p, names: names}
+	if err := w.resource(doc.Root()); err != nil {
+		return nil, err
+	}
+	return doc.Replace(w.found)
+}
+
+type resolver struct {
+	s     *Service
+	r     store.Reader
+	p     auth.Principal
+	names links
+	found []fhir.Replacement
+	count int
+}
+
+func (w *resolver) resource(n fhir.Node) error {
+	typ := n.Get("resourceType").String()
+	if typ == "Bundle" {
+		return nil
+	}
+	var content *r4.Element
+	if t, ok := r4.LookupType(typ); ok {
+		content = t.Root
+	}
+	return w.object(n, content)
+}
+
+// object walks through an object of which content is the definition, nil when
+// R4 has none.
+func (w *resolver) object(n fhir.Node, content *r4.Element) error {
+	for c := range n.Children() {
+		el, typ, _ := content.Child(c.Name())
+		if err := w.value(c, el, typ); err != nil {
 			return err
 		}
-		at := 0
+	}
+	return nil
+}
+
+func (w *resolver) value(n fhir.Node, el *r4.Element, typ string) error {
+	switch n.Kind() {
+	case fhir.Array:
 		for c := range n.Children() {
-			step := c.Name()
-			if n.Kind() == fhir.Array {
-				step = itoa(at)
-				at++
-			}
-			if err := walk(c, join(path, step)); err != nil {
+			if err := w.value(c, el, typ); err != nil {
 				return err
 			}
 		}
-		return nil
+	case fhir.Object:
+		if typ == "Resource" || n.Get("resourceType").Exists() {
+			return w.resource(n)
+		}
+		return w.object(n, el.Content(typ))
+	case fhir.String:
+		return w.text(n, typ)
 	}
-	if err := walk(doc.Root(), ""); err != nil {
-		return nil, err
-	}
-	return doc.With(edits...)
+	return nil
 }
 
-func join(path, step string) string {
-	if path == "" {
-		return step
+// linking are the types of primitives, beside references, that may name an
+// entry. A canonical names a definition and stays.
+var linking = map[string]bool{"uri": true, "url": true, "oid": true, "uuid": true}
+
+func (w *resolver) text(n fhir.Node, typ string) error {
+	to := ""
+	switch {
+	case n.Name() == "reference":
+		if w.count++; w.count > maxReferences {
+			return fhir.Errorf(fhir.CodeTooCostly, "", "The document has more than %d references.", maxReferences)
+		}
+		var err error
+		if to, err = w.reference(n); err != nil {
+			return err
+		}
+	case len(w.names.to) == 0:
+	case linking[typ]:
+		to, _ = w.names.find(n.String())
+	case typ == "xhtml":
+		if text := n.String(); strings.Contains(text, "<") {
+			if with := w.narrative(text); with != text {
+				to = with
+			}
+		}
 	}
-	return path + "." + step
+	if to != "" {
+		w.found = append(w.found, fhir.Replacement{Node: n, Value: to})
+	}
+	return nil
 }
 
-// target gives the reference to write in place of n, "" to keep it.
-func (s *Service) target(r store.Reader, p auth.Principal, n fhir.Node, ids map[string]string) (string, error) {
+// anchor finds the addresses in a narrative.
+var anchor = regexp.MustCompile(`(?i)(<(?:a|img)\s[^<>]*?\b(?:href|src)\s*=\s*["'])([^"'<>]+)`)
+
+func (w *resolver) narrative(text string) string {
+	return anchor.ReplaceAllStringFunc(text, func(tag string) string {
+		parts := anchor.FindStringSubmatch(tag)
+		if to, ok := w.names.find(parts[2]); ok {
+			return parts[1] + to
+		}
+		return tag
+	})
+}
+
+// reference gives what to write in place of a reference, "" to keep it.
+func (w *resolver) reference(n fhir.Node) (string, error) {
 	text := n.String()
-	urn := text
+	name := text
 	if i := strings.Index(text, "/urn:uuid:"); i > 0 {
-		urn = text[i+1:]
+		name = text[i+1:]
 	}
-	if to, ok := ids[urn]; ok {
+	if to, ok := w.names.find(name); ok {
 		return to, nil
 	}
-	if strings.HasPrefix(urn, "urn:uuid:") {
-		return "", fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No entry of the Bundle has this urn:uuid as its fullUrl.")
+	if strings.HasPrefix(name, "urn:uuid:") || strings.HasPrefix(name, "urn:oid:") {
+		return "", fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No entry of the Bundle has this urn as its fullUrl.")
 	}
 	typ, query, ok := strings.Cut(text, "?")
 	if !ok || strings.ContainsAny(typ, "/:") {
@@ -78,12 +179,14 @@ func (s *Service) target(r store.Reader, p auth.Principal, n fhir.Node, ids map[
 	if err != nil {
 		return "", fhir.Errorf(fhir.CodeValue, n.Path(), "This conditional reference cannot be read.")
 	}
-	page, err := s.match(r, p, typ, values, 2)
+	page, err := w.s.match(w.r, w.p, typ, values, 2)
 	switch {
 	case err != nil:
 		return "", err
 	case len(page) == 0:
-		return "", fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No %s matches this conditional reference.", typ)
+		unmet := fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No %s matches this conditional reference.", typ)
+		unmet.Err = errNotYet
+		return "", unmet
 	case len(page) > 1:
 		return "", fhir.Errorf(fhir.CodeMultiple, n.Path(), "More than one %s matches this conditional reference.", typ)
 	}

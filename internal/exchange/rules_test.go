@@ -237,7 +237,7 @@ func TestTransactionWithTheGuidesOddReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := w.exchange.Transaction(w.ctx, hospitalSystem, doc)
+	out, err := w.exchange.Transaction(w.ctx, hospitalSystem, doc, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestTransactionWithTheGuidesOddReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.refused(fhir.CodeBusinessRule, func() error { _, err := w.exchange.Transaction(w.ctx, hospitalSystem, broken); return err })
+	w.refused(fhir.CodeBusinessRule, func() error { _, err := w.exchange.Transaction(w.ctx, hospitalSystem, broken, nil); return err })
 }
 
 // Those who hold a consultation may be unknown to the exchange, which is said;

@@ -1,8 +1,10 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -15,11 +17,18 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/record"
 	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-const maxEntries = 500 // of one transaction
+// MaxEntries bounds the entries of one Bundle.
+const MaxEntries = 2000
+
+// Ask answers an entry that changes nothing, such as a search, once the writes
+// are done; at is its place in the Bundle. ctx leads into the transaction. The
+// error undoes everything.
+type Ask func(ctx context.Context, at int) error
 
 // entryPlan is one entry of a Bundle, understood.
 type entryPlan struct {
@@ -28,8 +37,8 @@ type entryPlan struct {
 	full   string // fullUrl
 	write  Write
 	issues fhir.Issues
-	change Change          // of a PATCH
-	search *search.Request // of a GET
+	change Change // of a PATCH
+	asks   bool   // changes nothing: left to Ask
 }
 
 // rank orders the writes of a transaction: what others stand on comes first.
@@ -38,11 +47,17 @@ var rank = map[string]int{
 	"Patient": 6, "Schedule": 7, "Slot": 8, "Appointment": 9, "Encounter": 10,
 }
 
-var methodRank = map[string]int{"DELETE": 0, "POST": 1, "PUT": 1, "PATCH": 1, "GET": 2}
+// errNotYet marks what another entry of the same transaction may still bring
+// about: a match for a conditional reference, the end of the last reference to
+// a record that is to be deleted.
+var errNotYet = errors.New("another entry may change this")
+
+// maxTries bounds how often the entries that could not be done yet are tried.
+const maxTries = 8
 
 // Transaction does all entries of a Bundle, or none.
-func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document) (TransactionResult, error) {
-	plans, ids, err := s.plan(bundle)
+func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document, ask Ask) (TransactionResult, error) {
+	plans, to, err := s.plan(bundle)
 	if err != nil {
 		return TransactionResult{}, err
 	}
@@ -50,16 +65,23 @@ func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhi
 	var e consult.Effects
 	err = s.Store.Update(ctx, func(tx store.Tx) error {
 		out, e = make([]Outcome, len(plans)), consult.Effects{}
-		plans, ids, err := s.settleAll(tx, p, plans, ids)
-		if err != nil {
+		b := entries{s: s, tx: tx, p: p, effects: &e, plans: slices.Clone(plans), names: links{to: maps.Clone(to)}}
+		if bytes.Contains(bundle.Bytes(), []byte("/_history/")) {
+			b.names.versions = make(map[string]int64)
+		}
+		if err := b.settle(); err != nil {
+			return err
+		}
+		if err := b.do(ctx, out); err != nil {
 			return err
 		}
 		for _, pl := range plans {
-			o, err := s.entry(ctx, tx, &e, p, pl, ids)
-			if err != nil {
+			if !pl.asks {
+				continue
+			}
+			if err := ask(store.Within(ctx, tx), pl.at); err != nil {
 				return within(pl.at, err)
 			}
-			out[pl.at] = o
 		}
 		if err := latest(tx, out); err != nil {
 			return err
@@ -73,46 +95,141 @@ func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhi
 	return TransactionResult{Entries: out}, nil
 }
 
-// settleAll finds out which records the conditional entries are about before
+// entries is a transaction at work.
+type entries struct {
+	s       *Service
+	tx      store.Tx
+	p       auth.Principal
+	effects *consult.Effects
+	plans   []entryPlan
+	names   links
+}
+
+// settle finds out which records the conditional entries are about before
 // anything is written, so that references between the entries go to them. No
 // two entries may write the same one.
-func (s *Service) settleAll(r store.Reader, p auth.Principal, plans []entryPlan, ids map[string]string) ([]entryPlan, map[string]string, error) {
-	plans, ids = slices.Clone(plans), maps.Clone(ids)
-	written := make(map[string]bool)
-	for i := range plans {
-		pl := &plans[i]
+func (b *entries) settle() error {
+	written := make(map[string]string) // Type/id → method
+	created := make(map[string]string) // condition of a create → Type/id
+	for i := range b.plans {
+		pl := &b.plans[i]
 		w := &pl.write
-		var found *store.Resource
-		var err error
-		switch {
-		case pl.method == "GET":
+		if pl.asks {
 			continue
-		case pl.method == "PUT":
-			*w, err = s.settle(r, p, *w)
-		case pl.method == "POST" && len(w.IfNoneExist) > 0:
-			if found, err = s.one(r, p, w.Type, w.IfNoneExist); found != nil && pl.full != "" {
-				ids[pl.full] = w.Type + "/" + found.ID
-			}
-		case w.ID == "": // DELETE, PATCH
-			if found, err = s.one(r, p, w.Type, w.Condition); found != nil {
-				w.ID = found.ID
-			} else if err == nil && pl.method == "PATCH" {
-				err = fhir.Errorf(fhir.CodeNotFound, "", "No %s meets the condition.", w.Type)
-			}
 		}
+		key, err := b.settleOne(pl, written, created)
 		if err != nil {
-			return nil, nil, within(pl.at, err)
+			return within(pl.at, err)
 		}
-		key := w.Type + "/" + w.ID
-		if w.ID != "" && written[key] {
-			return nil, nil, within(pl.at, fhir.Errorf(fhir.CodeInvalid, "", "Two entries of the Bundle write the same record."))
+		if key == "" {
+			continue // a delete of what is not there, a create of what is
 		}
-		written[key] = true
-		if pl.full != "" && pl.method == "PUT" {
-			ids[pl.full] = key
+		if written[key] != "" {
+			return within(pl.at, fhir.Errorf(fhir.CodeInvalid, "", "Two entries of the Bundle write the same record."))
+		}
+		written[key] = pl.method
+		if pl.full != "" && pl.method != "DELETE" {
+			b.names.to[pl.full] = key
+			if err := b.foresee(key, w.Doc); err != nil {
+				return err
+			}
 		}
 	}
-	return plans, ids, nil
+	return nil
+}
+
+// settleOne gives the Type/id that an entry writes, "" when it writes none.
+func (b *entries) settleOne(pl *entryPlan, written, created map[string]string) (key string, err error) {
+	w := &pl.write
+	var found *store.Resource
+	switch {
+	case pl.method == "PUT":
+		*w, err = b.s.settle(b.tx, b.p, *w)
+	case pl.method == "POST" && len(w.IfNoneExist) > 0:
+		if found, err = b.s.one(b.tx, b.p, w.Type, w.IfNoneExist); err != nil {
+			return "", err
+		}
+		condition := w.Type + "?" + w.IfNoneExist.Encode()
+		to := created[condition]
+		if found != nil && written[w.Type+"/"+found.ID] != "DELETE" {
+			to = w.Type + "/" + found.ID
+			if b.names.versions != nil {
+				b.names.versions[to] = found.Version
+			}
+		}
+		if to != "" {
+			if pl.full != "" {
+				b.names.to[pl.full] = to
+			}
+			return "", nil
+		}
+		created[condition] = w.Type + "/" + w.ID
+	case w.ID == "": // DELETE, PATCH
+		if found, err = b.s.one(b.tx, b.p, w.Type, w.Condition); found != nil {
+			w.ID = found.ID
+		} else if err == nil && pl.method == "PATCH" {
+			err = fhir.Errorf(fhir.CodeNotFound, "", "No %s meets the condition.", w.Type)
+		}
+	}
+	if err != nil || w.ID == "" {
+		return "", err
+	}
+	return w.Type + "/" + w.ID, nil
+}
+
+// foresee notes the version that a record will have, when references of the
+// Bundle name versions. doc is nil for a patch.
+func (b *entries) foresee(key string, doc *fhir.Document) error {
+	if b.names.versions == nil {
+		return nil
+	}
+	typ, id, _ := strings.Cut(key, "/")
+	before, err := record.Load(b.tx, typ, id)
+	if errors.Is(err, store.ErrNotFound) {
+		b.names.versions[key] = 1
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.names.versions[key] = before.Version + 1
+	if doc != nil {
+		same, err := identical(before, doc)
+		if err != nil {
+			return err
+		}
+		if same {
+			b.names.versions[key] = before.Version
+		}
+	}
+	return nil
+}
+
+// do writes. What cannot be done yet is tried again after the rest.
+func (b *entries) do(ctx context.Context, out []Outcome) error {
+	pending := slices.DeleteFunc(slices.Clone(b.plans), func(pl entryPlan) bool { return pl.asks })
+	for round := 1; len(pending) > 0; round++ {
+		var later []entryPlan
+		var why error
+		for _, pl := range pending {
+			o, err := b.entry(ctx, pl)
+			switch {
+			case errors.Is(err, errNotYet):
+				if later = append(later, pl); why == nil {
+					why = within(pl.at, err)
+				}
+			case err != nil:
+				return within(pl.at, err)
+			default:
+				out[pl.at] = o
+			}
+		}
+		if len(later) == len(pending) || round == maxTries && len(later) > 0 {
+			return why
+		}
+		pending = later
+	}
+	return nil
 }
 
 // latest shows each resource as the whole transaction has left it: a booking
@@ -131,52 +248,20 @@ func latest(r store.Reader, out []Outcome) error {
 	return nil
 }
 
-func (s *Service) entry(ctx context.Context, tx store.Tx, e *consult.Effects, p auth.Principal, pl entryPlan, ids map[string]string) (Outcome, error) {
-	w := pl.write
+func (b *entries) entry(ctx context.Context, pl entryPlan) (Outcome, error) {
+	w, names := pl.write, b.names.at(pl.full)
 	switch pl.method {
 	case "DELETE":
 		if w.ID == "" {
-			return s.deleteMatch(tx, p, w.Type, w.Condition, w.IfMatch)
+			return b.s.deleteMatch(b.tx, b.p, w.Type, w.Condition, w.IfMatch)
 		}
-		return s.delete(tx, p, w.Type, w.ID, w.IfMatch)
+		return b.s.delete(b.tx, b.p, w.Type, w.ID, w.IfMatch)
 	case "PATCH":
-		return s.patch(ctx, tx, e, p, Patch{Type: w.Type, ID: w.ID, Change: pl.change, IfMatch: w.IfMatch}, ids)
+		return b.s.patch(ctx, b.tx, b.effects, b.p, Patch{Type: w.Type, ID: w.ID, Change: pl.change, IfMatch: w.IfMatch}, names)
 	case "POST":
-		out, err := s.create(tx, e, p, w, pl.issues, ids)
-		if err == nil && out.Unchanged { // it existed: references go there
-			ids[pl.full] = w.Type + "/" + out.Resource.ID
-		}
-		return out, err
-	case "PUT":
-		return s.put(tx, e, p, w, pl.issues, ids)
+		return b.s.create(b.tx, b.effects, b.p, w, pl.issues, names)
 	}
-	if pl.search != nil {
-		return s.searchEntry(tx, p, *pl.search)
-	}
-	grant, err := auth.Allow(p, auth.Read, w.Type)
-	if err != nil {
-		return Outcome{}, err
-	}
-	res, err := tx.Resource(w.Type, w.ID)
-	if err != nil || res.Deleted() {
-		return Outcome{}, notFound(w.Type, w.ID)
-	}
-	if err := visible(tx, grant, w.Type, w.ID); err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Resource: res}, s.audit(tx, p, "R", "read", w.Type+"/"+w.ID)
-}
-
-func (s *Service) searchEntry(tx store.Tx, p auth.Principal, req search.Request) (Outcome, error) {
-	grant, err := auth.Allow(p, auth.Search, req.Query.Type)
-	if err != nil {
-		return Outcome{}, err
-	}
-	found, err := s.search(tx, p, grant, req)
-	if err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Found: &found, Request: req}, s.audit(tx, p, "E", "search", req.Query.Type)
+	return b.s.put(b.tx, b.effects, b.p, w, pl.issues, names)
 }
 
 // within puts the entry's place before the element of its errors.
@@ -187,8 +272,11 @@ func within(at int, err error) error {
 		if c.Expression == "" {
 			c.Expression = prefix
 		} else {
-			_, rest, _ := strings.Cut(c.Expression, ".")
-			c.Expression = strings.TrimSuffix(prefix+".resource."+rest, ".")
+			of, rest, _ := strings.Cut(c.Expression, ".")
+			if of != "Entry" { // an element of the resource, not of the entry itself
+				rest = "resource." + rest
+			}
+			c.Expression = strings.TrimSuffix(prefix+"."+rest, ".")
 		}
 		return &c
 	}
@@ -212,38 +300,59 @@ func (s *Service) plan(bundle *fhir.Document) ([]entryPlan, map[string]string, e
 		return nil, nil, fhir.Errorf(fhir.CodeInvalid, "Bundle.type", "A Bundle of type transaction is expected here.")
 	}
 	var plans []entryPlan
-	ids := make(map[string]string)
+	to, named := make(map[string]string), make(map[string]bool)
 	for entry := range bundle.All("entry") {
-		if len(plans) == maxEntries {
-			return nil, nil, fhir.Errorf(fhir.CodeTooCostly, "Bundle.entry", "A transaction has at most %d entries.", maxEntries)
+		if len(plans) == MaxEntries {
+			return nil, nil, fhir.Errorf(fhir.CodeTooCostly, "Bundle.entry", "A transaction has at most %d entries.", MaxEntries)
 		}
 		pl, err := s.planEntry(entry, len(plans))
 		if err != nil {
 			return nil, nil, within(len(plans), err)
 		}
-		key := pl.write.Type + "/" + pl.write.ID
-		if full := entry.Get("fullUrl").String(); full != "" && pl.method != "GET" {
-			ids[full], pl.full = key, full
+		if pl.full != "" && named[pl.full] {
+			return nil, nil, within(len(plans), fhir.Errorf(fhir.CodeInvalid, "Entry.fullUrl", "Another entry of the Bundle has the same fullUrl."))
+		}
+		named[pl.full] = true
+		if pl.full != "" && !pl.asks && pl.method != "DELETE" {
+			to[pl.full] = pl.write.Type + "/" + pl.write.ID
 		}
 		plans = append(plans, pl)
 	}
 	sort.SliceStable(plans, func(i, j int) bool { return order(plans[i]) < order(plans[j]) })
-	return plans, ids, nil
+	return plans, to, nil
 }
 
+// order puts what is deleted first, those that stand on others before those,
+// then what is written, and what is only asked for last.
 func order(p entryPlan) int {
 	r, ok := rank[p.write.Type]
 	if !ok {
 		r = len(rank) + 1
 	}
-	return methodRank[p.method]*100 + r
+	switch {
+	case p.asks:
+		return 1000
+	case p.method == "DELETE":
+		return -r
+	}
+	return r
+}
+
+// asking tells whether an entry changes nothing: operations that do are for
+// batches and addresses of their own.
+func asking(method, url string) bool {
+	path, _, _ := strings.Cut(url, "?")
+	return method == "GET" || method == "HEAD" || method == "POST" && (strings.HasSuffix(path, "/_search") || strings.Contains(path, "$"))
 }
 
 func (s *Service) planEntry(entry fhir.Node, at int) (entryPlan, error) {
-	pl := entryPlan{at: at, method: entry.First("request.method").String()}
-	target := strings.TrimPrefix(strings.TrimPrefix(entry.First("request.url").String(), s.Base()), "/")
-	if _, ok := methodRank[pl.method]; !ok {
-		return pl, fhir.Errorf(fhir.CodeNotSupported, "Entry.request.method", "The method must be GET, POST, PUT, PATCH or DELETE.")
+	pl := entryPlan{at: at, method: entry.First("request.method").String(), full: entry.Get("fullUrl").String()}
+	target := strings.TrimPrefix(strings.TrimPrefix(entry.First("request.url").String(), strings.TrimSuffix(s.Base(), "/")), "/")
+	if pl.asks = asking(pl.method, target); pl.asks {
+		return pl, nil
+	}
+	if !slices.Contains([]string{"POST", "PUT", "PATCH", "DELETE"}, pl.method) {
+		return pl, fhir.Errorf(fhir.CodeInvalid, "Entry.request.method", "Each entry needs a request whose method is GET, HEAD, POST, PUT, PATCH or DELETE.")
 	}
 	resource := entry.Get("resource")
 	if resource.Exists() {
@@ -255,14 +364,19 @@ func (s *Service) planEntry(entry fhir.Node, at int) (entryPlan, error) {
 			if pl.change, err = parseChange(doc); err != nil {
 				return pl, err
 			}
-		} else {
+		} else if pl.method != "DELETE" {
 			pl.write.Doc, pl.write.Type = doc, doc.Type()
+			if !search.TypeNamed(doc.Type()) {
+				return pl, fhir.Errorf(fhir.CodeNotSupported, "Entry.resource", "The resource is of no type of FHIR R4.")
+			}
 			if pl.issues, err = s.validate(doc); err != nil {
 				return pl, err
 			}
 		}
 	}
-	if m := entry.First("request.ifMatch").String(); m != "" {
+	if m := entry.First("request.ifMatch").String(); m == "*" {
+		pl.write.IfMatch = AnyVersion
+	} else if m != "" {
 		v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(m, "W/"), `"`), 10, 64)
 		if err != nil || v < 1 {
 			return pl, fhir.Errorf(fhir.CodeValue, "Entry.request.ifMatch", "ifMatch must be a version such as W/\"3\".")
@@ -278,12 +392,11 @@ func (s *Service) planEntry(entry fhir.Node, at int) (entryPlan, error) {
 	if (pl.method == "PUT" || pl.method == "PATCH") && !resource.Exists() {
 		return pl, fhir.Errorf(fhir.CodeInvalid, "Entry.resource", "A %s needs a resource.", pl.method)
 	}
-	typ, query, conditional := strings.Cut(target, "?")
-	if conditional || pl.method == "GET" && search.TypeNamed(target) {
+	if typ, query, conditional := strings.Cut(target, "?"); conditional {
 		return s.planCondition(pl, typ, query)
 	}
 	ref, ok := fhir.ParseReference(target, "")
-	if !ok || pl.write.Doc != nil && (ref.Type != pl.write.Type || pl.write.Doc.ID() != "" && ref.ID != pl.write.Doc.ID()) {
+	if !ok || ref.Version != "" || pl.write.Doc != nil && (ref.Type != pl.write.Type || pl.write.Doc.ID() != "" && ref.ID != pl.write.Doc.ID()) {
 		return pl, fhir.Errorf(fhir.CodeInvalid, "Entry.request.url", "The url must be Type/id and agree with the resource.")
 	}
 	pl.write.Type, pl.write.ID = ref.Type, ref.ID
@@ -312,11 +425,6 @@ func (s *Service) planCondition(pl entryPlan, typ, query string) (entryPlan, err
 		return pl, fhir.Errorf(fhir.CodeInvalid, "Entry.request.url", "The url must be Type?parameters and agree with the resource.")
 	}
 	pl.write.Type, pl.write.Condition = typ, values
-	if pl.method == "GET" {
-		req, err := s.ParseSearch(typ, values)
-		pl.search = &req
-		return pl, err
-	}
 	return pl, nil
 }
 

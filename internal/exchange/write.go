@@ -31,7 +31,7 @@ func (s *Service) Put(ctx context.Context, p auth.Principal, w Write) (Outcome, 
 		return Outcome{}, err
 	}
 	out, err := s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
-		return s.put(tx, e, p, w, issues, nil)
+		return s.put(tx, e, p, w, issues, links{})
 	})
 	return out, s.refused(ctx, p, "U", "update", target(w.Type, w.ID), err)
 }
@@ -44,7 +44,7 @@ func (s *Service) Create(ctx context.Context, p auth.Principal, w Write) (Outcom
 		return Outcome{}, err
 	}
 	out, err := s.update(ctx, func(tx store.Tx, e *consult.Effects) (Outcome, error) {
-		return s.create(tx, e, p, w, issues, nil)
+		return s.create(tx, e, p, w, issues, links{})
 	})
 	return out, s.refused(ctx, p, "C", "create", w.Type, err)
 }
@@ -72,7 +72,7 @@ func (s *Service) validate(doc *fhir.Document) (fhir.Issues, error) {
 	return issues, issues.Err()
 }
 
-func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, ids map[string]string) (Outcome, error) {
+func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, names links) (Outcome, error) {
 	if _, err := auth.Allow(p, auth.Create, w.Type); err != nil {
 		return Outcome{}, err
 	}
@@ -88,10 +88,10 @@ func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Wr
 	if w.ID == "" {
 		w.ID = uuid.NewString()
 	}
-	return s.write(tx, e, p, w, "POST", nil, issues, ids)
+	return s.write(tx, e, p, w, "POST", nil, issues, names)
 }
 
-func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, ids map[string]string) (Outcome, error) {
+func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, names links) (Outcome, error) {
 	w, err := s.settle(tx, p, w)
 	if err != nil {
 		return Outcome{}, err
@@ -121,7 +121,7 @@ func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write
 	case w.IfNoneMatchAny && before.Exists():
 		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record exists already.").WithStatus(412)
 	}
-	return s.write(tx, e, p, w, "PUT", before, issues, ids)
+	return s.write(tx, e, p, w, "PUT", before, issues, names)
 }
 
 // granted names the types that the organisation which provides the service may
@@ -161,9 +161,9 @@ func (s *Service) mayChange(r store.Reader, p auth.Principal, before *record.Cur
 
 // write stores a checked document with everything that follows from it.
 func (s *Service) write(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, method string,
-	before *record.Current, issues fhir.Issues, ids map[string]string,
+	before *record.Current, issues fhir.Issues, names links,
 ) (Outcome, error) {
-	doc, err := s.resolve(tx, p, w.Doc, ids)
+	doc, err := s.resolve(tx, p, w.Doc, names)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -313,6 +313,7 @@ func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch 
 // unused refuses to delete what a consultation or another record needs.
 func (s *Service) unused(tx store.Reader, typ, id string) error {
 	inUse := fhir.Errorf(fhir.CodeConflict, "", "%s/%s is in use by another record and cannot be deleted.", typ, id)
+	inUse.Err = errNotYet
 	if typ == "Appointment" {
 		if _, err := tx.Consultation(id); err == nil {
 			return fhir.Errorf(fhir.CodeConflict, "", "An Appointment for a virtual consultation is cancelled by its status, not deleted.")
