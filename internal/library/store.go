@@ -3,6 +3,7 @@ package library
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -94,6 +95,50 @@ func (r reader) Search(q store.Query) (store.Page, error) {
 	return r.Reader.Search(q)
 }
 
+// List implements store.Reader. The library stands still, so a place is a
+// number of resources.
+func (r reader) List(q store.Query) (store.Listing, error) {
+	s := r.library.shelves[q.Type]
+	if s == nil {
+		return r.Reader.List(q)
+	}
+	return listing(q.After, q.Before, q.Count, func(offset, count int) (store.Page, error) {
+		q.Offset, q.Count, q.Total = offset, count, false
+		return s.search(q)
+	})
+}
+
+// ListHistory implements store.Reader.
+func (r reader) ListHistory(q store.HistoryQuery) (store.Listing, error) {
+	if !r.library.Has(q.Type) {
+		return r.Reader.ListHistory(q)
+	}
+	return listing(q.After, false, q.Count, func(offset, count int) (store.Page, error) {
+		q.Offset, q.Count = offset, count
+		return r.History(q)
+	})
+}
+
+func listing(after string, before bool, count int, find func(offset, count int) (store.Page, error)) (l store.Listing, err error) {
+	place := 0
+	if after != "" {
+		if place, err = strconv.Atoi(after); err != nil {
+			return l, err
+		}
+	}
+	if before {
+		place, count = 0, min(count, place)
+	}
+	page, err := find(place, count)
+	for _, res := range page.Resources {
+		l.Keys = append(l.Keys, store.Key{Type: res.Type, ID: res.ID, Version: res.Version})
+	}
+	if l.More = page.More; l.More {
+		l.Last = strconv.Itoa(place + len(l.Keys))
+	}
+	return l, err
+}
+
 // History implements store.Reader. The history of all types is the store's.
 func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	s := r.library.shelves[q.Type]
@@ -134,6 +179,10 @@ func (t tx) MaySee(typ, id, organization string) (bool, error) {
 }
 
 func (t tx) Search(q store.Query) (store.Page, error) { return t.reads.Search(q) }
+
+func (t tx) List(q store.Query) (store.Listing, error) { return t.reads.List(q) }
+
+func (t tx) ListHistory(q store.HistoryQuery) (store.Listing, error) { return t.reads.ListHistory(q) }
 
 func (t tx) History(q store.HistoryQuery) (store.Page, error) { return t.reads.History(q) }
 

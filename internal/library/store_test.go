@@ -79,6 +79,22 @@ func TestOver(t *testing.T) {
 				t.Errorf("search of %q: %+v %v", typ, page, err)
 			}
 		}
+		q, h := store.Query{Type: "CompartmentDefinition", Count: 3}, store.HistoryQuery{Type: "CompartmentDefinition", Count: 3}
+		for part, want := range []string{"device encounter patient", "practitioner relatedPerson"} {
+			for _, list := range []func() (store.Listing, error){
+				func() (store.Listing, error) { return r.List(q) }, func() (store.Listing, error) { return r.ListHistory(h) },
+			} {
+				l, err := list()
+				var ids []string
+				for _, k := range l.Keys {
+					ids = append(ids, k.ID)
+				}
+				if strings.Join(ids, " ") != want || l.More != (part == 0) || l.More != (l.Last == "3") || err != nil {
+					t.Errorf("part %d: %v %+v %v", part, ids, l, err)
+				}
+			}
+			q.After, h.After = "3", "3"
+		}
 		return nil
 	}
 	if err := st.View(t.Context(), check); err != nil {

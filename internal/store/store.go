@@ -141,6 +141,11 @@ type Query struct {
 	Offset       int
 	Count        int // at most this many; 0 counts only
 	Total        bool
+
+	// After is the Listing.Last of the same query behind which List goes on;
+	// Before turns it around: what stands there or before it.
+	After  string
+	Before bool
 }
 
 // Sort orders by a parameter; resources without it come last.
@@ -154,6 +159,17 @@ type Page struct {
 	Resources []Resource
 	Total     int
 	More      bool
+}
+
+// Listing is the names of matches without their documents. More tells that
+// there are more behind Last, a place in the order of the query that a later
+// List goes on from: however the records have changed, it gives those that
+// stand behind the place then, and that were there when the first List was
+// made.
+type Listing struct {
+	Keys []Key
+	Last string
+	More bool
 }
 
 // Cursor is one part of a result that is handed out page by page. What it
@@ -172,6 +188,7 @@ type HistoryQuery struct {
 	Organization string
 	Offset       int
 	Count        int
+	After        string // of ListHistory: as in Query
 }
 
 // Session is one Jitsi session: a token, a room, and whether it may be entered.
@@ -262,6 +279,7 @@ type Audit struct {
 // AuditQuery selects audit records, newest first.
 type AuditQuery struct {
 	Seq                         int64 // one record; 0 for any
+	Until                       int64 // the last record that counts; 0 for any
 	Target, Agent, Organization string
 	Since                       time.Time
 	Offset, Count               int
@@ -320,7 +338,9 @@ type Reader interface {
 	// ("" for all) may not see, is left out.
 	Resources(keys []Key, organization string) ([]Resource, error)
 	Search(q Query) (Page, error)
+	List(q Query) (Listing, error)        // Count, from the beginning or behind After
 	History(q HistoryQuery) (Page, error) // Page.Total is always set
+	ListHistory(q HistoryQuery) (Listing, error)
 	MaySee(typ, id, organization string) (bool, error)
 	ReferencedBy(to []Key, limit int) ([]Resource, error) // current resources with a Reference entry to one of them, whatever its version
 

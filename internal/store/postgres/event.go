@@ -176,5 +176,8 @@ func audited(q store.AuditQuery) (where string, args []any) {
 	if q.Seq != 0 {
 		clauses, args = append(clauses, "seq = ?"), append(args, q.Seq)
 	}
+	if q.Until != 0 {
+		clauses, args = append(clauses, "seq <= ?"), append(args, q.Until)
+	}
 	return strings.Join(clauses, " AND "), args
 }

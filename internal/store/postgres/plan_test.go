@@ -173,7 +173,7 @@ func exercise(t *testing.T, s *Store) {
 			tx.Grant("Patient", "p", "o"), tx.PutSession(store.Session{Token: "t"}), tx.PutConsultation(store.Consultation{Appointment: "a"}),
 			tx.Book("s", "a"), tx.Unbook("s", "a"), tx.PutAccount(store.Account{}), tx.PutSignIn(store.SignIn{}), tx.DeleteSignIn("h"),
 			tx.PutOneTimeCode(store.OneTimeCode{}), tx.DeleteOneTimeCode("k", "l"), tx.PutNotification(store.Notification{}),
-			tx.PutIdempotent("p", "k", nil, now), tx.PutSetting("s", nil), tx.PutAudit(store.Audit{}), tx.PutEvent(store.Event{}),
+			tx.PutIdempotent("p", "k", nil, now), tx.PutSetting("s", nil), tx.PutCursor(store.Cursor{ID: "c"}), tx.PutAudit(store.Audit{}), tx.PutEvent(store.Event{}),
 			tx.MarkPublished(now, []store.Published{{Seq: 1}}), tx.PutSubscriber(store.Subscriber{ID: "s"}),
 			tx.PutNotice(store.Notice{Subscription: "s"}), tx.ReleaseSubscribers("n"), tx.DeleteSubscriber("s"), tx.Forget(now, now))
 	})
@@ -200,14 +200,15 @@ func exercise(t *testing.T, s *Store) {
 		for _, where := range clauses {
 			for _, sort := range sorts {
 				for _, organization := range []string{"", "o"} {
-					errs = append(errs, drop(r.Search(store.Query{Type: "Patient", Where: store.Where(where...), Sort: sort, Organization: organization, Count: 10, Total: true})))
+					q := store.Query{Type: "Patient", Where: store.Where(where...), Sort: sort, Organization: organization, Count: 10, Total: true}
+					errs = append(errs, drop(r.Search(q)), drop(r.List(q)))
 				}
 			}
 		}
 		for _, q := range []store.HistoryQuery{{Type: "Patient", ID: "p"}, {Type: "Patient"}, {}} {
 			for _, organization := range []string{"", "o"} {
 				q.Organization, q.Count = organization, 10
-				errs = append(errs, drop(r.History(q)))
+				errs = append(errs, drop(r.History(q)), drop(r.ListHistory(q)))
 			}
 		}
 		for _, q := range []store.AuditQuery{{}, {Seq: 1}, {Target: "t"}, {Agent: "a"}, {Organization: "o"}, {Target: "t", Organization: "o"}} {
@@ -219,7 +220,8 @@ func exercise(t *testing.T, s *Store) {
 			drop(r.Consultation("a")), drop(r.ConsultationOf("e")), drop(r.ConsultationsWith("t")), drop(r.ConsultationsFor([]string{"p"})),
 			drop(r.ConsultationsFor([]string{"p", "q"})), drop(r.Ahead(store.Consultation{})), drop(r.Due([]string{"a", "b"}, now, 1)), drop(r.Booked("s")),
 			drop(r.Account("k", "l")), drop(r.AccountByID("k", "i")), drop(r.Accounts("k")), drop(r.SignIn("h")), drop(r.OneTimeCode("k", "l")),
-			drop(r.Notifications("i", 1)), drop(r.Idempotent("p", "k")), drop(r.Setting("s")),
+			drop(r.Notifications("i", 1)), drop(r.Idempotent("p", "k")), drop(r.Setting("s")), drop(r.Cursor("c", 1)),
+			drop(r.Resources([]store.Key{{Type: "Patient", ID: "p"}}, "")), drop(r.Resources([]store.Key{{Type: "Patient", ID: "p", Version: 1}}, "o")),
 			drop(r.PendingEvents(1)), drop(r.LastPublished()), drop(r.PublishedSince("t", now)),
 			drop(r.Subscriber("s")), drop(r.Subscribers("Type1")), drop(r.DueSubscribers(now, 1)), drop(r.Notices("s", 1, 9, 1)), drop(r.Deliveries()))...)
 	})

@@ -195,8 +195,8 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ANY(?::text[])) ORDER BY r.rid LIMIT ?`, []any{values, limit}, scanResource)
 }
 
-// History implements store.Reader.
-func (r reader) History(q store.HistoryQuery) (store.Page, error) {
+// past selects versions by columns of v, and of r, the record.
+func past(q store.HistoryQuery, columns string) (text string, args []any) {
 	where, args := "v.updated >= ?", []any{micro(q.Since)}
 	typed := "v.type = ?"
 	if q.ID != "" {
@@ -210,10 +210,14 @@ func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	if q.Organization != "" {
 		where, args = where+" AND "+query.MayBeSeen, append(args, q.Organization, q.Organization)
 	}
-	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM "
-	both := "SELECT r.type, r.id, r.version, r.updated, r.method, r.organization, r.body, r.rid FROM resource r WHERE " + strings.ReplaceAll(where, "v.", "r.") +
-		" UNION ALL " + columns + "resource r JOIN resource_version v ON v.rid = r.rid WHERE " + where
-	args = append(args, args...)
+	current := strings.NewReplacer("v.", "r.")
+	return "SELECT " + current.Replace(columns) + " FROM resource r WHERE " + current.Replace(where) +
+		" UNION ALL SELECT " + columns + " FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE " + where, append(args, args...)
+}
+
+// History implements store.Reader.
+func (r reader) History(q store.HistoryQuery) (store.Page, error) {
+	both, args := past(q, "v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid")
 	page := store.Page{}
 	if err := r.one("SELECT count(*) FROM ("+both+") h", args, &page.Total); err != nil {
 		return page, err

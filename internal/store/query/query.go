@@ -194,29 +194,52 @@ func single(c store.Condition) bool {
 	return c.Clause != nil && len(c.Clause.Any) == 1 && c.Clause.Any[0].Compare == store.Equal && c.Clause.Any[0].Kind != store.Date
 }
 
-// order writes how the matches follow one another.
-func (b *builder) order(q store.Query, s source) Text {
-	order := Text{SQL: " ORDER BY "}
+// key is a value by which the matches are ordered. Those without it come last.
+type key struct {
+	value      Text
+	descending bool
+	sure       bool // every record has it
+}
+
+// keys writes what the matches are ordered by, before the order of creation.
+func (b *builder) keys(q store.Query, s source) (all []key) {
 	types := scopeOf(q)
 	for _, by := range q.Sort {
-		direction, pick := "", "min"
+		pick := "min"
 		if by.Descending {
-			direction, pick = " DESC", "max"
+			pick = "max"
 		}
 		switch by.Param {
 		case "_id":
-			order.add(s.row + ".id" + direction + ", ")
+			all = append(all, key{Text{SQL: s.row + ".id"}, by.Descending, true})
 		case "_lastUpdated":
-			order.add(s.row + ".updated" + direction + ", ")
+			all = append(all, key{Text{SQL: s.row + ".updated"}, by.Descending, true})
 		default:
 			// What is added to each value keeps an engine from walking all
 			// values of the parameter in their order.
 			for _, column := range []string{"i.value || '') FROM index_value", "i.low + 0) FROM index_date"} {
-				order.add("(SELECT " + pick + "(" + column + " i WHERE i.rid = " + s.row + ".rid AND ")
-				order.append(types.is("i.param", by.Param))
-				order.add(")" + direction + " NULLS LAST, ")
+				value := Text{SQL: "(SELECT " + pick + "(" + column + " i WHERE i.rid = " + s.row + ".rid AND "}
+				value.append(types.is("i.param", by.Param))
+				value.add(")")
+				all = append(all, key{value, by.Descending, false})
 			}
 		}
+	}
+	return all
+}
+
+// order writes how the matches follow one another.
+func (b *builder) order(q store.Query, s source) Text {
+	order := Text{SQL: " ORDER BY "}
+	for _, k := range b.keys(q, s) {
+		order.append(k.value)
+		if k.descending {
+			order.add(" DESC")
+		}
+		if !k.sure { // else it would keep an engine from the index of the column
+			order.add(" NULLS LAST")
+		}
+		order.add(", ")
 	}
 	order.add(s.rid)
 	return order

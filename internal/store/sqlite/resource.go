@@ -152,8 +152,8 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 		AND r.rid IN (SELECT i.rid FROM json_each(?) k CROSS JOIN index_reference i ON i.value = k.value) ORDER BY r.rid LIMIT ?`, []any{string(list), limit}, scanResource)
 }
 
-// History implements store.Reader.
-func (r reader) History(q store.HistoryQuery) (store.Page, error) {
+// past selects versions by columns of v, and of r, the record.
+func past(q store.HistoryQuery, columns string) (text string, args []any) {
 	where, args := "v.updated >= ?", []any{micro(q.Since)}
 	typed := "v.type = ?"
 	if q.ID != "" {
@@ -167,9 +167,14 @@ func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	if q.Organization != "" {
 		where, args = where+" AND "+query.MayBeSeen, append(args, q.Organization, q.Organization)
 	}
-	const columns = "SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid FROM resource r JOIN "
-	both := columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where
-	args = append(args, args...)
+	columns = "SELECT " + columns + " FROM resource r JOIN "
+	return columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where,
+		append(args, args...)
+}
+
+// History implements store.Reader.
+func (r reader) History(q store.HistoryQuery) (store.Page, error) {
+	both, args := past(q, "v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid")
 	page := store.Page{}
 	if err := r.one("SELECT count(*) FROM ("+both+")", args, &page.Total); err != nil {
 		return page, err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -59,6 +60,81 @@ var cursorTests = []test{
 			}
 		}
 	}},
+	{"a list names what a search finds, in its order, and goes on behind any of it", func(t *testing.T, s store.Store) {
+		family(t, s)
+		for _, order := range orders {
+			q := store.Query{Type: "Patient", Sort: order, Count: 100}
+			want := found(t, s, q)
+			all := read(t, s, list(q))
+			equal(t, "all at once", keyIDs(all.Keys), want)
+			equal(t, "more, and where", []any{all.More, all.Last}, []any{false, ""})
+			equal(t, "the first version", all.Keys[0].Version, int64(1))
+			for size := 1; size < 5; size++ {
+				q.Count, q.After = size, ""
+				var walked []string
+				for {
+					part := read(t, s, list(q))
+					walked = append(walked, keyIDs(part.Keys)...)
+					if !part.More {
+						break
+					}
+					q.After = part.Last
+					before := q
+					before.Before, before.Count = true, 100
+					equal(t, "what stands before", keyIDs(read(t, s, list(before)).Keys), walked)
+				}
+				equal(t, fmt.Sprint("in parts of ", size, " by ", order), walked, want)
+			}
+		}
+		equal(t, "of an organisation", keyIDs(read(t, s, list(store.Query{Type: "Patient", Organization: "org-c", Count: 9})).Keys), []string{})
+		equal(t, "of conditions", keyIDs(read(t, s, list(store.Query{Type: "Patient", Where: store.Where(where("gender", token("female|"))), Count: 9})).Keys), []string{"c", "a"})
+	}},
+	{"a list goes on from its place, and without what came later", func(t *testing.T, s store.Store) {
+		for _, order := range [][]store.Sort{nil, {{Param: "_lastUpdated"}}, {{Param: "_id", Descending: true}}} {
+			name := func(n int) string { return fmt.Sprint("p", len(order), n) }
+			typ := "Type" + fmt.Sprint(order)
+			for i := range 4 {
+				put(t, s, record(typ, name(i), 1, minute(i)))
+			}
+			q := store.Query{Type: typ, Sort: order, Count: 2}
+			first := read(t, s, list(q))
+			put(t, s, deletion(typ, first.Keys[1].ID, 2, minute(50)), record(typ, "newer", 1, minute(60)))
+			q.After, q.Count = first.Last, 9
+			equal(t, "the rest", len(read(t, s, list(q)).Keys), 2)
+		}
+		err := s.View(t.Context(), func(r store.Reader) error {
+			_, err := r.List(store.Query{Type: "Patient", Sort: []store.Sort{{Param: "_id"}}, Count: 1, After: `{"r":1,"n":1,"v":[]}`})
+			return err
+		})
+		if fhir.CodeOf(err) != fhir.CodeInvalid {
+			t.Errorf("the place of another order: %v", err)
+		}
+	}},
+	{"a list of versions", func(t *testing.T, s store.Store) {
+		put(t, s, record("Patient", "a", 1, minute(1)), record("Patient", "b", 1, minute(1)), record("Patient", "a", 2, minute(1)),
+			record("Encounter", "a", 1, minute(2)), deletion("Patient", "b", 2, minute(3)), record("Patient", "c", 1, minute(4)))
+		for _, q := range []store.HistoryQuery{
+			{Type: "Patient"}, {}, {Type: "Patient", ID: "b"}, {Since: minute(2)}, {Organization: "org-a"}, {Organization: "org-b"},
+		} {
+			q.Count = 100
+			want := names(read(t, s, history(q)).Resources)
+			for size := 1; size < 4; size++ {
+				q.Count, q.After = size, ""
+				walked := []string{}
+				for {
+					part := read(t, s, func(r store.Reader) (store.Listing, error) { return r.ListHistory(q) })
+					for _, k := range part.Keys {
+						walked = append(walked, fmt.Sprintf("%s/%d", k.ID, k.Version))
+					}
+					if !part.More {
+						break
+					}
+					q.After = part.Last
+				}
+				equal(t, fmt.Sprintf("%+v", q), walked, want)
+			}
+		}
+	}},
 	{"the parts of a cursor", func(t *testing.T, s store.Store) {
 		absent(t, s, "a cursor that nobody made", cursor("c", 0))
 		first := store.Cursor{ID: "c", Body: []byte("one\x00\xff"), Expires: minute(20)}
@@ -90,6 +166,25 @@ var cursorTests = []test{
 			read(t, s, cursor("young", 0))
 		}
 	}},
+}
+
+// orders are those in which a family may be put.
+var orders = [][]store.Sort{
+	nil, {{Param: "_id"}}, {{Param: "_lastUpdated", Descending: true}}, {{Param: "name"}}, {{Param: "name", Descending: true}},
+	{{Param: "date"}}, {{Param: "date", Descending: true}}, {{Param: "gender"}, {Param: "name", Descending: true}},
+	{{Param: "gender", Descending: true}, {Param: "date"}, {Param: "_id", Descending: true}}, {{Param: "nothing"}},
+}
+
+func list(q store.Query) func(store.Reader) (store.Listing, error) {
+	return func(r store.Reader) (store.Listing, error) { return r.List(q) }
+}
+
+func keyIDs(keys []store.Key) []string {
+	out := make([]string, 0, len(keys))
+	for _, k := range keys {
+		out = append(out, k.ID)
+	}
+	return out
 }
 
 // key reads Type/id/version.
