@@ -28,7 +28,6 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
-	"github.com/jumpa-hie/jumpa/internal/lease"
 	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/notify"
 	"github.com/jumpa-hie/jumpa/internal/outbox"
@@ -156,7 +155,7 @@ func (a *App) openBroker(ctx context.Context) error {
 	if a.cfg.KafkaBrokers != "" {
 		a.brokers = strings.Split(a.cfg.KafkaBrokers, ",")
 	} else {
-		if err := a.alone(ctx); err != nil {
+		if err := a.alone(ctx, dutyBroker, "JUMPA_KAFKA_BROKERS: another node with an embedded broker uses this database; several nodes need Apache Kafka"); err != nil {
 			return err
 		}
 		b := &broker.Broker{
@@ -183,37 +182,6 @@ func (a *App) openBroker(ctx context.Context) error {
 	}
 	a.onStop(a.relay.Stop)
 	return nil
-}
-
-// alone sees that no other node uses the database: it could not reach the
-// embedded broker, and would announce to one of its own.
-func (a *App) alone(ctx context.Context) error {
-	duty := a.duty(dutyBroker)
-	if duty == nil {
-		return nil
-	}
-	wait := time.NewTicker(lease.DefaultTerm / 4)
-	defer wait.Stop()
-	for begun := a.clock(); ; { // a node that was killed has the duty until its term is over
-		_, mine, err := duty.Hold(ctx)
-		switch {
-		case err != nil:
-			return err
-		case mine:
-			a.every(lease.DefaultTerm/4, "embedded broker", func(ctx context.Context) error {
-				_, _, err := duty.Hold(ctx)
-				return err
-			})
-			return nil
-		case a.clock().Sub(begun) > 2*lease.DefaultTerm:
-			return usage("JUMPA_KAFKA_BROKERS: another node with an embedded broker uses this database; several nodes need Apache Kafka")
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-wait.C:
-		}
-	}
 }
 
 // openDomain makes the consultation and the record around it.

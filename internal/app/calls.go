@@ -90,6 +90,9 @@ func (a *App) openCalls(ctx context.Context) error {
 			return usage("JUMPA_JAAS_…: %v", err)
 		}
 	default:
+		if err := a.alone(ctx, dutyCalls, "JUMPA_MEETING_PROVIDER: another node with embedded calls uses this database; several nodes need Jitsi Meet"); err != nil {
+			return err
+		}
 		a.calls, err = room.New(room.Options{PublicURL: a.URL, UDPAddr: a.cfg.UDPListen, Secret: key, Clock: a.clock, Log: a.log})
 		if err != nil {
 			return err

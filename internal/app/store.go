@@ -40,11 +40,13 @@ func openPostgres(ctx context.Context, url string) (store.Store, error) {
 	return st, nil
 }
 
-// Duties that one node has at a time.
+// Duties that one node has at a time. What is embedded in a node no other one
+// can reach.
 const (
 	dutyRelay  = "relay"  // of events to the broker
 	dutyTimers = "timers" // of consultations
-	dutyBroker = "broker" // the embedded one, which no other node can reach
+	dutyBroker = "broker" // the embedded one
+	dutyCalls  = "calls"  // the embedded ones
 )
 
 // duty gives this node's claim to a duty, nil when there are no other nodes.
@@ -61,4 +63,36 @@ func (a *App) duty(name string) *lease.Lease {
 		}
 	})
 	return l
+}
+
+// alone takes a duty for as long as this node runs, and refuses to go on when
+// another one has it.
+func (a *App) alone(ctx context.Context, name, refusal string) error {
+	duty := a.duty(name)
+	if duty == nil {
+		return nil
+	}
+	keep := func(ctx context.Context) error {
+		_, _, err := duty.Hold(ctx)
+		return err
+	}
+	wait := time.NewTicker(lease.DefaultTerm / 4)
+	defer wait.Stop()
+	for begun := a.clock(); ; { // a node that was killed has the duty until its term is over
+		_, mine, err := duty.Hold(ctx)
+		switch {
+		case err != nil:
+			return err
+		case mine:
+			a.every(lease.DefaultTerm/4, name+" duty", keep)
+			return nil
+		case a.clock().Sub(begun) > 2*lease.DefaultTerm:
+			return usage("%s", refusal)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait.C:
+		}
+	}
 }
