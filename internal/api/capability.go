@@ -3,139 +3,153 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/r4"
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/search"
+	"github.com/jumpa-hie/jumpa/mycore"
 )
+
+// statementID is the id of the CapabilityStatement of this exchange.
+const statementID = "exchange"
 
 // metadata answers GET [base]/metadata, without a token.
 func (f *FHIR) metadata(w http.ResponseWriter, r *http.Request) error {
-	body, tag := f.statement()
-	w.Header().Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
+	values := r.URL.Query()
+	part, _, err := shapeOf(values)
+	if err != nil {
+		return err
+	}
+	s, err := f.statement(values.Get("mode"))
+	if err != nil {
+		return err
+	}
+	if !part.all() {
+		s = tagged(part.of(s.body))
+	}
+	w.Header().Set("ETag", s.tag)
+	if matchesTag(r.Header.Get("If-None-Match"), s.tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return writeBody(w, http.StatusOK, body)
+	return writeBody(w, http.StatusOK, s.body)
 }
 
-// statement gives the CapabilityStatement, made anew when the base changes.
-func (f *FHIR) statement() (body []byte, tag string) {
+// taggedBody is an answer and its ETag, which is the same in every format.
+type taggedBody struct {
+	body []byte
+	tag  string
+}
+
+func tagged(body []byte) taggedBody {
+	sum := sha256.Sum256(body)
+	return taggedBody{body, `W/"` + hex.EncodeToString(sum[:8]) + `"`}
+}
+
+// matchesTag reads If-None-Match.
+func matchesTag(header, tag string) bool {
+	for given := range strings.SplitSeq(header, ",") {
+		if given = strings.TrimSpace(given); given == "*" || strings.TrimPrefix(given, "W/") == strings.TrimPrefix(tag, "W/") {
+			return true
+		}
+	}
+	return false
+}
+
+// statement gives what one mode of the metadata asks for. The statements are
+// made once, and anew when the base changes.
+func (f *FHIR) statement(mode string) (taggedBody, error) {
 	f.capability.Lock()
 	defer f.capability.Unlock()
-	if base := f.baseURL(); f.capability.body == nil || f.capability.base != base {
+	if base := f.baseURL(); f.capability.bodies == nil || f.capability.base != base {
+		full := fhir.Marshal(f.describeAll())
+		doc, err := fhir.ParseWithin(full, answerLimits)
+		if err != nil {
+			return taggedBody{}, err
+		}
 		f.capability.base = base
-		f.capability.body = fhir.Marshal(f.describeAll())
-		sum := sha256.Sum256(f.capability.body)
-		f.capability.tag = `W/"` + hex.EncodeToString(sum[:8]) + `"` // the same in every format
+		f.capability.bodies = map[string]taggedBody{"": tagged(full), "full": tagged(full), "normative": tagged(normative(nil, doc.Root(), ""))}
 	}
-	return f.capability.body, f.capability.tag
+	if s, ok := f.capability.bodies[mode]; ok {
+		return s, nil
+	}
+	if mode == "terminology" {
+		return taggedBody{}, fhir.Errorf(fhir.CodeNotSupported, "", "The exchange has no TerminologyCapabilities.").WithStatus(http.StatusBadRequest)
+	}
+	return taggedBody{}, fhir.Errorf(fhir.CodeInvalid, "", "The mode of the metadata is full, normative or terminology.")
 }
 
-type capabilityStatement struct {
-	ResourceType   string             `json:"resourceType"`
-	Status         string             `json:"status"`
-	Date           string             `json:"date"`
-	Publisher      string             `json:"publisher"`
-	Kind           string             `json:"kind"`
-	Software       software           `json:"software"`
-	Implementation implementation     `json:"implementation"`
-	FHIRVersion    string             `json:"fhirVersion"`
-	Format         []string           `json:"format"`
-	PatchFormat    []string           `json:"patchFormat"`
-	Rest           []capabilityOfRest `json:"rest"`
+// Statements gives the CapabilityStatement as a resource that can be searched.
+func (f *FHIR) Statements() []library.Item {
+	return []library.Item{{ID: statementID, Make: func() any { return f.describeAll() }}}
 }
 
-type software struct {
-	Name    string `json:"name"`
-	Version string `json:"version,omitempty"`
-}
-
-type implementation struct {
-	Description string `json:"description"`
-	URL         string `json:"url"`
-}
-
-type capabilityOfRest struct {
-	Mode        string             `json:"mode"`
-	Security    capabilitySecurity `json:"security"`
-	Resource    []capabilityOfType `json:"resource"`
-	Interaction []interaction      `json:"interaction"`
-}
-
-type capabilitySecurity struct {
-	Extension   []extension `json:"extension"`
-	Service     []concept   `json:"service"`
-	Description string      `json:"description"`
-}
-
-type extension struct {
-	URL       string      `json:"url"`
-	ValueURI  string      `json:"valueUri,omitempty"`
-	Extension []extension `json:"extension,omitempty"`
-}
-
-type concept struct {
-	Coding []coding `json:"coding"`
-	Text   string   `json:"text"`
-}
-
-type coding struct {
-	System string `json:"system"`
-	Code   string `json:"code"`
-}
-
-type interaction struct {
-	Code string `json:"code"`
-}
-
-type capabilityOfType struct {
-	Type              string            `json:"type"`
-	Interaction       []interaction     `json:"interaction"`
-	Versioning        string            `json:"versioning"`
-	ReadHistory       bool              `json:"readHistory"`
-	UpdateCreate      bool              `json:"updateCreate"`
-	ConditionalCreate bool              `json:"conditionalCreate"`
-	ConditionalRead   string            `json:"conditionalRead"`
-	ConditionalUpdate bool              `json:"conditionalUpdate"`
-	ConditionalDelete string            `json:"conditionalDelete"`
-	SearchInclude     []string          `json:"searchInclude,omitempty"`
-	SearchRevInclude  []string          `json:"searchRevInclude,omitempty"`
-	SearchParam       []searchParam     `json:"searchParam"`
-	Operation         []operationOfType `json:"operation,omitempty"`
-}
-
-type operationOfType struct {
-	Name       string `json:"name"`
-	Definition string `json:"definition"`
-}
-
-type searchParam struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
-}
-
-func (f *FHIR) describeAll() capabilityStatement {
-	rest := capabilityOfRest{Mode: "server", Security: f.security()}
-	included := revIncludes()
+// describeAll makes the statement from what the handlers work by: the routes,
+// the policy, the operations and the search parameters.
+func (f *FHIR) describeAll() *capabilityStatement {
+	rest := capabilityOfRest{
+		Mode: "server", Security: f.security(), SearchParam: searchParamsOfAll(),
+		Documentation: "A search gives a page at a time, with links to the next. What it does not know it ignores and says so; under Prefer: handling=strict it refuses it. " +
+			"Answers are shaped by _summary, _elements, _sort, _count, _total, _include and _revinclude. Bodies and answers may be compressed with gzip.",
+	}
+	for _, rt := range f.routes {
+		if strings.Contains(rt.pattern, "{type}") {
+			continue
+		}
+		for _, m := range rt.methods {
+			switch {
+			case strings.HasPrefix(m.interaction, "$"):
+				rest.Operation = appendOnce(rest.Operation, operationOf(m.interaction, "").capability())
+			case m.interaction == "transaction": // a batch comes to the same address
+				rest.Interaction = appendOnce(appendOnce(rest.Interaction, interaction{"transaction"}), interaction{"batch"})
+			case systemInteractions[m.interaction]:
+				rest.Interaction = appendOnce(rest.Interaction, interaction{m.interaction})
+			}
+		}
+	}
+	included, profiles := revIncludes(), supportedProfiles()
 	for _, typ := range search.Types() {
 		if c := f.describeType(typ); len(c.Interaction) > 0 {
-			c.SearchRevInclude = included[typ]
+			if c.SupportedProfile = profiles[typ]; c.can("search-type") && search.Stored(typ) {
+				c.SearchRevInclude = append([]string{search.Any}, included[typ]...)
+			}
 			rest.Resource = append(rest.Resource, c)
 		}
 	}
-	rest.Interaction = []interaction{{"transaction"}, {"batch"}, {"history-system"}} // the first two at one address
-	return capabilityStatement{
-		ResourceType: "CapabilityStatement", Status: "active", Date: fhir.FormatDateTime(f.started),
-		Publisher: "Jumpa", Kind: "instance", Software: software{"Jumpa", f.version},
+	if slices.ContainsFunc(f.routes, func(rt fhirRoute) bool { return strings.Contains(rt.pattern, "{member}") }) {
+		for _, c := range r4.Compartments() {
+			rest.Compartment = append(rest.Compartment, c.URL)
+		}
+	}
+	return &capabilityStatement{
+		ResourceType: "CapabilityStatement", ID: statementID, URL: f.baseURL() + "/CapabilityStatement/" + statementID, Version: f.version,
+		Name: "JumpaExchange", Title: "Jumpa, a health information exchange for virtual consultations", Status: "active",
+		Date: fhir.FormatDateTime(f.started), Publisher: "Jumpa",
+		Description:  "What this exchange can do, made from what is implemented: FHIR R4 and MY Core, for virtual consultations.",
+		Jurisdiction: []concept{{Coding: []coding{{System: "urn:iso:std:iso:3166", Code: "MY", Display: "Malaysia"}}}},
+		Kind:         "instance", Software: software{"Jumpa", f.version},
 		Implementation: implementation{"Health information exchange for virtual consultations", f.baseURL()},
 		FHIRVersion:    "4.0.1", Format: []string{mediaFHIR, "json", mediaXML, "xml"},
 		PatchFormat: []string{mediaJSONPatch, mediaFHIR, mediaXML},
 		Rest:        []capabilityOfRest{rest},
 	}
+}
+
+// systemInteractions are the interactions with the whole system that a
+// statement has words for.
+var systemInteractions = map[string]bool{"batch": true, "search-system": true, "history-system": true}
+
+func appendOnce[T comparable](all []T, one T) []T {
+	if slices.Contains(all, one) {
+		return all
+	}
+	return append(all, one)
 }
 
 // everything is a client with every scope: what the policy still refuses to it
@@ -146,7 +160,10 @@ var everything = auth.Principal{Kind: auth.Client, ID: "any", Organization: "any
 var derived = map[string]bool{"read": true, "search-type": true}
 
 func (f *FHIR) describeType(typ string) capabilityOfType {
-	c := capabilityOfType{Type: typ, Versioning: "no-version", ConditionalRead: "full-support"}
+	c := capabilityOfType{
+		Type: typ, Profile: "http://hl7.org/fhir/StructureDefinition/" + typ, Versioning: "no-version",
+		ConditionalRead: "full-support", ConditionalDelete: "not-supported", ReferencePolicy: []string{"literal", "logical"},
+	}
 	seen := make(map[string]bool)
 	for _, rt := range f.routes {
 		if !strings.HasPrefix(rt.pattern, "/{type}") {
@@ -159,52 +176,96 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 			}
 			seen[m.interaction] = true
 			switch {
-			case strings.HasPrefix(m.interaction, "conditional"):
-			case strings.HasPrefix(m.interaction, "$"):
-				c.Operation = append(c.Operation, operationOfType{m.interaction[1:], operationOf(m.interaction, typ).definition()})
-			default:
+			case typeInteractions[m.interaction]:
 				c.Interaction = append(c.Interaction, interaction{m.interaction})
+			case strings.HasPrefix(m.interaction, "$"):
+				c.Operation = append(c.Operation, operationOf(m.interaction, typ).capability())
 			}
 		}
 	}
 	c.UpdateCreate, c.ConditionalCreate, c.ConditionalUpdate = seen["update"] && seen["create"], seen["create"], seen[conditionalUpdate]
-	if c.ConditionalDelete = "not-supported"; seen[conditionalDelete] {
+	if seen[conditionalDelete] {
 		c.ConditionalDelete = "single"
 	}
-	if search.Stored(typ) {
+	switch {
+	case seen["update"]:
 		c.Versioning, c.ReadHistory = "versioned-update", true
-		c.SearchParam = []searchParam{{"_id", "token"}, {"_lastUpdated", "date"}}
+	case seen["vread"]:
+		c.Versioning, c.ReadHistory = "versioned", true
 	}
-	for _, p := range search.Params(typ) {
-		c.SearchParam = append(c.SearchParam, searchParam{p.Code, p.Type()})
-		if p.Kind == search.Reference {
+	for _, code := range search.Codes(typ) {
+		c.SearchParam = append(c.SearchParam, searchParamOf(typ, code))
+	}
+	if includes := (search.Include{Type: typ, Param: search.Any}).References(); len(includes) > 0 && seen["search-type"] && search.Stored(typ) {
+		c.SearchInclude = []string{search.Any, typ + ":" + search.Any}
+		for _, p := range includes {
 			c.SearchInclude = append(c.SearchInclude, typ+":"+p.Code)
 		}
 	}
 	return c
 }
 
-// revIncludes gives for each type the references that lead to it by name.
+// typeInteractions are the interactions with a type that a statement has words
+// for.
+var typeInteractions = map[string]bool{
+	"read": true, "vread": true, "update": true, "patch": true, "delete": true, "history-instance": true, "history-type": true, "create": true, "search-type": true,
+}
+
+func (o *operation) capability() operationOfType {
+	return operationOfType{o.name[1:], o.definition(), o.says}
+}
+
+func searchParamOf(typ, code string) searchParam {
+	d, _ := search.DefinitionOf(typ, code)
+	p := searchParam{Name: code, Definition: d.URL, Type: d.Type}
+	if len(d.Modifiers) > 0 {
+		p.Documentation = "Modifiers: " + strings.Join(d.Modifiers, ", ") + "."
+	}
+	return p
+}
+
+// searchParamsOfAll gives the parameters that all stored types have.
+func searchParamsOfAll() []searchParam {
+	var all []searchParam
+	for _, code := range search.Codes("Basic") {
+		if d, _ := search.DefinitionOf("Basic", code); slices.Contains(d.Base, "Resource") {
+			all = append(all, searchParamOf("Basic", code))
+		}
+	}
+	return all
+}
+
+// revIncludes gives for each type the references that lead to it by name. All
+// those that may lead anywhere can be asked for too.
 func revIncludes() map[string][]string {
 	included := make(map[string][]string)
 	for _, typ := range search.Types() {
-		for _, p := range search.Params(typ) {
+		for _, p := range (search.Include{Type: typ, Param: search.Any}).References() {
+			if !search.Stored(typ) {
+				continue
+			}
 			for _, target := range p.Target {
-				if named[typ] {
-					included[target] = append(included[target], typ+":"+p.Code)
-				}
+				included[target] = append(included[target], typ+":"+p.Code)
 			}
 		}
 	}
 	return included
 }
 
-// named are the types whose references are worth naming: those of a
-// consultation. All others can be asked for too.
-var named = map[string]bool{
-	"Appointment": true, "Encounter": true, "HealthcareService": true, "Location": true, "Organization": true,
-	"OrganizationAffiliation": true, "Patient": true, "PractitionerRole": true, "RelatedPerson": true,
-	"Schedule": true, "Slot": true,
+// supportedProfiles gives MY Core's profiles of each type.
+func supportedProfiles() map[string][]string {
+	profiles := make(map[string][]string)
+	for _, doc := range mycore.Definitions() {
+		if doc.Type() == "StructureDefinition" && doc.Get("kind").Is("resource") {
+			typ := doc.Get("type").String()
+			profiles[typ] = append(profiles[typ], doc.Get("url").String())
+		}
+	}
+	for typ := range maps.Keys(profiles) {
+		slices.Sort(profiles[typ])
+		profiles[typ] = slices.Compact(profiles[typ])
+	}
+	return profiles
 }
 
 func (f *FHIR) security() capabilitySecurity {
@@ -214,10 +275,11 @@ func (f *FHIR) security() capabilitySecurity {
 			URL:       "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
 			Extension: []extension{{URL: "token", ValueURI: origin + "/auth/token"}},
 		}},
+		CORS: len(f.origins) > 0,
 		Service: []concept{{
-			Coding: []coding{{"http://terminology.hl7.org/CodeSystem/restful-security-service", "SMART-on-FHIR"}},
+			Coding: []coding{{"http://terminology.hl7.org/CodeSystem/restful-security-service", "SMART-on-FHIR", "SMART-on-FHIR"}},
 			Text:   "OAuth2 client credentials with SMART backend scopes (system/Type.cruds)",
 		}},
-		Description: "Every request but this one needs a bearer token. A system sees the records of its organisation, those granted to it, and the directory.",
+		Description: "Every request but this one needs a bearer token. A system sees the records of its organisation, those granted to it, the directory, and the definitions by which the exchange works.",
 	}
 }

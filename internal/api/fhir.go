@@ -76,10 +76,10 @@ type FHIR struct {
 	origins  []string
 	mux      *http.ServeMux
 
-	capability struct { // the statement, made once for each base
+	capability struct { // the statements by mode, made once for each base
 		sync.Mutex
-		base, tag string
-		body      []byte
+		base   string
+		bodies map[string]taggedBody
 	}
 	routes  []fhirRoute
 	started time.Time

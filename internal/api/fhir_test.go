@@ -39,8 +39,9 @@ var (
 // server is the interface over a real exchange and a real database.
 type server struct {
 	*FHIR
-	store store.Store
-	now   time.Time
+	store    store.Store
+	now      time.Time
+	resolved map[string]bool // canonical URLs that were asked for
 }
 
 // newExchange is the real exchange on a store.
@@ -52,10 +53,8 @@ func newExchange(t testing.TB, db store.Store, base func() string, clock func() 
 	}
 	records := &record.Keeper{Clock: clock, Topics: topics, Base: base}
 	desk := &booking.Desk{Records: records}
-	derived := library.New(clock(), base)
-	derived.Add("OperationDefinition", Operations)
 	return &exchange.Service{
-		Store: derived.Over(db), Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
+		Store: db, Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
 		Consult: &consult.Service{
 			Store: db, Records: records, Booking: desk, Hub: new(notify.Hub), Relay: func() {},
 			Clock: clock, Window: consult.DefaultWindow, Log: log,
@@ -78,7 +77,10 @@ func newServer(t testing.TB) *server {
 		}
 	})
 	s.store = db
-	x := newExchange(t, db, base, clock, slog.New(slog.DiscardHandler))
+	derived := library.New(clock(), base)
+	derived.Add("OperationDefinition", Operations)
+	derived.Add("CapabilityStatement", func() []library.Item { return s.Statements() })
+	x := newExchange(t, derived.Over(db), base, clock, slog.New(slog.DiscardHandler))
 	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)
 	}

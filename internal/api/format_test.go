@@ -296,7 +296,7 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("%s: %s", c.Type, all)
 			}
 		case "Schedule":
-			if got := strings.Join(c.SearchRevInclude, " "); got != "Slot:schedule" {
+			if got := strings.Join(c.SearchRevInclude, " "); got != "* Slot:schedule" {
 				t.Errorf("Schedule: %s", got)
 			}
 		}

@@ -54,6 +54,7 @@ type App struct {
 	hub      *notify.Hub
 	consult  *consult.Service
 	exchange *exchange.Service
+	fhir     *api.FHIR
 	access   access
 	cast     Credentials
 	desk     *desk.Desk // nil without a demo
@@ -203,6 +204,7 @@ func (a *App) openDomain(context.Context) error {
 	a.calls.SetAdmission(a.consult)
 	derived := library.New(a.clock(), a.base)
 	derived.Add("OperationDefinition", api.Operations)
+	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
 	a.exchange = &exchange.Service{
 		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
 	}

@@ -23,7 +23,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	fhirAPI, err := api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
+	a.fhir, err = api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,7 +37,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	registry := a.metrics()
 
 	systems := http.NewServeMux() // for source systems: bearer tokens
-	fhirAPI.Register(systems)
+	a.fhir.Register(systems)
 	(&api.OAuth{Tokens: a.access.tokens, URL: a.URL, Clock: a.clock}).Register(systems)
 	(&api.Sessions{Keeper: a.consult}).Register(systems)
 	(&api.Notifications{Notifier: a.access.notify, Tokens: a.access.tokens}).Register(systems)
