@@ -20,7 +20,6 @@ type Page struct {
 	ForUI        bool // without codes that only group others
 	Nested       bool // codes stand below those that they belong to; for all of a value set
 	Designations bool
-	Definitions  bool
 	Languages    []string // of the designations, none for all
 	Language     string   // of the displays
 	Without      []string // systems that are left out
@@ -40,7 +39,6 @@ type Expansion struct {
 type Contained struct {
 	Coding
 	Abstract, Inactive bool
-	Definition         string
 	Designations       []Designation
 	Contains           []Contained
 }
@@ -113,9 +111,6 @@ func (m *member) contained(p Page) Contained {
 	c := Contained{
 		Coding:   Coding{m.system, m.version, m.code, m.displayIn(p.Language)},
 		Abstract: m.abstract, Inactive: m.inactive,
-	}
-	if p.Definitions && m.concept != nil {
-		c.Definition = m.concept.Definition
 	}
 	if !p.Designations {
 		return c

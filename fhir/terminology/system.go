@@ -188,6 +188,15 @@ func (cs *CodeSystem) finish() {
 	if cs.CaseSensitive != nil && !*cs.CaseSensitive {
 		cs.folded = make(map[string]*Concept, len(cs.Concepts))
 	}
+	linked := map[[2]*Concept]bool{}
+	link := func(parent, child *Concept) {
+		if parent == nil || child == nil || parent == child || linked[[2]*Concept{parent, child}] {
+			return
+		}
+		linked[[2]*Concept{parent, child}] = true
+		parent.Children = append(parent.Children, child)
+		child.Parents = append(child.Parents, parent)
+	}
 	var path []*Concept
 	for _, c := range cs.Concepts {
 		if _, twice := cs.byCode[c.Code]; !twice {
@@ -203,9 +212,7 @@ func (cs *CodeSystem) finish() {
 	}
 	for _, c := range cs.Concepts {
 		for i, p := range c.Properties {
-			typ, _ := cs.propertyType(p.Code)
-			c.Properties[i].Type = typ
-			other := cs.byCode[p.Value]
+			c.Properties[i].Type, _ = cs.propertyType(p.Code)
 			switch p.Code {
 			case "status":
 				c.Inactive = c.Inactive || slices.Contains(inactive, p.Value)
@@ -214,18 +221,10 @@ func (cs *CodeSystem) finish() {
 			case "notSelectable", "abstract":
 				c.Abstract = c.Abstract || p.Value == "true"
 			case "child":
-				link(c, other)
+				link(c, cs.byCode[p.Value])
 			case "parent", "subsumedBy":
-				link(other, c)
+				link(cs.byCode[p.Value], c)
 			}
 		}
 	}
-}
-
-func link(parent, child *Concept) {
-	if parent == nil || child == nil || parent == child || slices.Contains(parent.Children, child) {
-		return
-	}
-	parent.Children = append(parent.Children, child)
-	child.Parents = append(child.Parents, parent)
 }

@@ -74,6 +74,11 @@ func (s *server) tryAll(typ string) []attempt {
 	try("$everything", "GET", at+"/"+id+"/$everything", "", nil)
 	try("$validate", "POST", at+"/$validate", resource(typ, ""), nil)
 	try("$meta", "GET", at+"/"+id+"/$meta", "", nil)
+	about := map[string]string{"CodeSystem": genderSystem, "ValueSet": genderSet}[typ]
+	try("$lookup", "GET", at+"/$lookup?code=male&system="+about, "", nil)
+	try("$validate-code", "GET", at+"/$validate-code?code=male&url="+about, "", nil)
+	try("$subsumes", "GET", at+"/$subsumes?codeA=male&codeB=female&system="+about, "", nil)
+	try("$expand", "GET", at+"/$expand?url="+about, "", nil)
 	try(conditionalUpdate, "PUT", at+"?_id="+id, resource(typ, id), nil)
 	try(conditionalDelete, "DELETE", at+"?_id="+id, "", nil)
 	try("compartment", "GET", at+"/"+id+"/Observation", "", nil)
@@ -340,7 +345,11 @@ func TestOnlyTheStatementIsOpen(t *testing.T) {
 	nobody := auth.Principal{}
 	for _, rt := range routes {
 		for _, m := range rt.methods {
-			target := strings.NewReplacer("{type}", "Patient", "{id}", "p1", "{version}", "1", "{$}", "").Replace(Root + rt.pattern)
+			typ := "Patient"
+			if o := operationOf(m.interaction, ""); o != nil && o.types != nil {
+				typ = o.types[0]
+			}
+			target := strings.NewReplacer("{type}", typ, "{id}", "p1", "{version}", "1", "{$}", "").Replace(Root + rt.pattern)
 			w := s.do(nobody, m.name, target, "", nil)
 			if open := w.Code == http.StatusOK; open != (m.interaction == "capabilities") || !open && w.Code != http.StatusUnauthorized {
 				t.Errorf("%s %s: %d %s", m.name, target, w.Code, w.Body)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/search"
@@ -47,14 +48,16 @@ type Exchange interface {
 	ParseSearch(typ string, values url.Values) (search.Request, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
 	History(ctx context.Context, p auth.Principal, q exchange.HistoryQuery) (store.Page, error)
+	Ask(ctx context.Context, p auth.Principal, operation, typ, id string) (*fhir.Document, error)
 }
 
 // FHIROptions is what NewFHIR needs.
 type FHIROptions struct {
 	Exchange Exchange
-	Base     func() string    // the public FHIR base URL, such as https://host/baseR4
-	Clock    func() time.Time // nil: time.Now
-	Version  string           // of the program, for the CapabilityStatement
+	Terms    *terminology.Service // answers questions about codes
+	Base     func() string        // the public FHIR base URL, such as https://host/baseR4
+	Clock    func() time.Time     // nil: time.Now
+	Version  string               // of the program, for the CapabilityStatement
 	// PageKey seals the links between pages of a result: 32 bytes, the same
 	// on every node. When it is empty, a random key is made and links do not
 	// outlive the process.
@@ -69,6 +72,7 @@ type FHIROptions struct {
 // principal of a request is taken from its context.
 type FHIR struct {
 	exchange Exchange
+	terms    *terminology.Service
 	base     func() string
 	clock    func() time.Time
 	version  string
@@ -87,7 +91,7 @@ type FHIR struct {
 
 // NewFHIR gives the handler. The error says that the key is not 32 bytes.
 func NewFHIR(o FHIROptions) (*FHIR, error) {
-	f := &FHIR{exchange: o.Exchange, base: o.Base, clock: o.Clock, version: o.Version, origins: o.Origins, mux: http.NewServeMux(), routes: routes}
+	f := &FHIR{exchange: o.Exchange, terms: o.Terms, base: o.Base, clock: o.Clock, version: o.Version, origins: o.Origins, mux: http.NewServeMux(), routes: routes}
 	if f.clock == nil {
 		f.clock = time.Now
 	}
@@ -160,7 +164,19 @@ var routes = []fhirRoute{
 		{"GET", "$everything", auth.Read, (*FHIR).everything},
 		{"POST", "$everything", auth.Read, (*FHIR).everything},
 	}},
+	{"/{type}/$lookup", aboutCodes("$lookup", (*FHIR).lookup)},
+	{"/{type}/$validate-code", aboutCodes("$validate-code", (*FHIR).validateCode)},
+	{"/{type}/{id}/$validate-code", aboutCodes("$validate-code", (*FHIR).validateCode)},
+	{"/{type}/$subsumes", aboutCodes("$subsumes", (*FHIR).subsumes)},
+	{"/{type}/{id}/$subsumes", aboutCodes("$subsumes", (*FHIR).subsumes)},
+	{"/{type}/$expand", aboutCodes("$expand", (*FHIR).expand)},
+	{"/{type}/{id}/$expand", aboutCodes("$expand", (*FHIR).expand)},
 	{"/", nil},
+}
+
+// aboutCodes are the methods of a question about codes.
+func aboutCodes(operation string, serve func(*FHIR, http.ResponseWriter, *http.Request) error) []fhirMethod {
+	return []fhirMethod{{"GET", operation, auth.Ask, serve}, {"POST", operation, auth.Ask, serve}}
 }
 
 // The conditional interactions, which the CapabilityStatement has no words for.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/consult"
@@ -81,7 +82,11 @@ func newServer(t testing.TB) *server {
 	derived.Add("OperationDefinition", Operations)
 	derived.Add("CapabilityStatement", func() []library.Item { return s.Statements() })
 	x := newExchange(t, derived.Over(db), base, clock, slog.New(slog.DiscardHandler))
-	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
+	terms, err := terminology.New(terminology.Options{Documents: mycore.Definitions(), Normalize: mycore.Normalize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Terms: terms, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -58,6 +58,100 @@ var operations = []operation{
 		says:   "Gives an encounter and all records that refer to it, as far as the caller may see them, with what those refer to.",
 		params: everythingParams,
 	},
+	{
+		name: "$lookup", id: "CodeSystem-lookup", types: []string{"CodeSystem"}, title: "What a code means",
+		says: "Gives what is known of a code: its display, designations and properties.",
+		params: []parameter{
+			{use: "in", name: "code", occurs: "0..1", typ: "code", says: "The code, with its system."},
+			{use: "in", name: "system", occurs: "0..1", typ: "uri", says: "The code system."},
+			{use: "in", name: "version", occurs: "0..1", typ: "string", says: "The version of the code system, when it matters."},
+			{use: "in", name: "coding", occurs: "0..1", typ: "Coding", says: "The code as a Coding, in place of code and system."},
+			{use: "in", name: "displayLanguage", occurs: "0..1", typ: "code", says: "The language of the display, where there is one."},
+			{use: "in", name: "property", occurs: "0..*", typ: "code", says: "The properties to give: designation, definition, parent, child, those of the code system, lang.X; all when none is named."},
+			{use: "out", name: "name", occurs: "1..1", typ: "string", says: "The name of the code system."},
+			{use: "out", name: "version", occurs: "0..1", typ: "string", says: "The version that is known."},
+			{use: "out", name: "display", occurs: "1..1", typ: "string", says: "The display of the code."},
+			{use: "out", name: "designation", occurs: "0..*", says: "Other texts for the code.", parts: []parameter{
+				{use: "out", name: "language", occurs: "0..1", typ: "code"}, {use: "out", name: "use", occurs: "0..1", typ: "Coding"}, {use: "out", name: "value", occurs: "1..1", typ: "string"},
+			}},
+			{use: "out", name: "property", occurs: "0..*", says: "Properties of the code.", parts: []parameter{
+				{use: "out", name: "code", occurs: "1..1", typ: "code"}, {use: "out", name: "value", occurs: "0..1", typ: "Element"}, {use: "out", name: "description", occurs: "0..1", typ: "string"},
+			}},
+		},
+	},
+	{
+		name: "$validate-code", id: "CodeSystem-validate-code", types: []string{"CodeSystem"}, title: "Whether a code is of a code system",
+		says: "Says whether a code system has a code. An error says that the code system is not known here.",
+		params: slices.Concat([]parameter{
+			{use: "in", name: "url", occurs: "0..1", typ: "uri", says: "The code system; not needed at its own address."},
+			{use: "in", name: "codeSystem", occurs: "0..1", typ: "CodeSystem", says: "The code system itself, in place of its url."},
+			{use: "in", name: "version", occurs: "0..1", typ: "string", says: "The version of the code system, when it matters."},
+		}, checkParams),
+	},
+	{
+		name: "$validate-code", id: "ValueSet-validate-code", types: []string{"ValueSet"}, title: "Whether a code is in a value set",
+		says: "Says whether a value set has a code. An error says that its codes are not known here.",
+		params: slices.Concat([]parameter{
+			{use: "in", name: "url", occurs: "0..1", typ: "uri", says: "The value set; not needed at its own address."},
+			{use: "in", name: "valueSet", occurs: "0..1", typ: "ValueSet", says: "The value set itself, in place of its url."},
+			{use: "in", name: "valueSetVersion", occurs: "0..1", typ: "string", says: "The version of the value set, when it matters."},
+			{use: "in", name: "system", occurs: "0..1", typ: "uri", says: "The system of the code. Without it the value set must have the code in one system alone."},
+			{use: "in", name: "systemVersion", occurs: "0..1", typ: "string", says: "The version of the system, when it matters."},
+		}, checkParams),
+	},
+	{
+		name: "$subsumes", id: "CodeSystem-subsumes", types: []string{"CodeSystem"}, title: "Which of two codes stands above the other",
+		says: "Says how two codes of a code system stand to each other in its hierarchy.",
+		params: []parameter{
+			{use: "in", name: "codeA", occurs: "0..1", typ: "code", says: "One code."},
+			{use: "in", name: "codeB", occurs: "0..1", typ: "code", says: "The other code."},
+			{use: "in", name: "system", occurs: "0..1", typ: "uri", says: "The code system; not needed at its own address."},
+			{use: "in", name: "version", occurs: "0..1", typ: "string", says: "The version of the code system, when it matters."},
+			{use: "in", name: "codingA", occurs: "0..1", typ: "Coding", says: "One code with its system."},
+			{use: "in", name: "codingB", occurs: "0..1", typ: "Coding", says: "The other code with its system."},
+			{use: "out", name: "outcome", occurs: "1..1", typ: "code", says: "equivalent, subsumes, subsumed-by or not-subsumed."},
+		},
+	},
+	{
+		name: "$expand", id: "ValueSet-expand", types: []string{"ValueSet"}, title: "The codes of a value set",
+		says: "Lists the codes of a value set, all of them or a page. An error says that they are not known here or too many.",
+		params: []parameter{
+			{use: "in", name: "url", occurs: "0..1", typ: "uri", says: "The value set; not needed at its own address."},
+			{use: "in", name: "valueSet", occurs: "0..1", typ: "ValueSet", says: "The value set itself, in place of its url."},
+			{use: "in", name: "valueSetVersion", occurs: "0..1", typ: "string", says: "The version of the value set, when it matters."},
+			{use: "in", name: "filter", occurs: "0..1", typ: "string", says: "Words of which each must be part of the code, its display or one of its designations."},
+			{use: "in", name: "offset", occurs: "0..1", typ: "integer", says: "How many codes to pass over."},
+			{use: "in", name: "count", occurs: "0..1", typ: "integer", says: "How many codes to give at most; 0 for their number alone."},
+			{use: "in", name: "includeDesignations", occurs: "0..1", typ: "boolean", says: "Give all designations."},
+			{use: "in", name: "designation", occurs: "0..*", typ: "string", says: "Give the designations in these languages."},
+			{use: "in", name: "includeDefinition", occurs: "0..1", typ: "boolean", says: "Give the definition of the value set too."},
+			{use: "in", name: "activeOnly", occurs: "0..1", typ: "boolean", says: "Leave codes out that are no longer in use."},
+			{use: "in", name: "excludeNested", occurs: "0..1", typ: "boolean", says: "When false, and the whole value set is asked for, codes stand below those that they belong to."},
+			{use: "in", name: "excludeNotForUI", occurs: "0..1", typ: "boolean", says: "Leave codes out that only group others."},
+			{use: "in", name: "displayLanguage", occurs: "0..1", typ: "code", says: "The language of displays, where there is one."},
+			{use: "in", name: "exclude-system", occurs: "0..*", typ: "canonical", says: "Leave the codes of these systems out."},
+			{use: "in", name: "system-version", occurs: "0..*", typ: "canonical", says: "The version of a system, which must be the one that is known."},
+			{use: "in", name: "check-system-version", occurs: "0..*", typ: "canonical", says: "The same."},
+			{use: "in", name: "force-system-version", occurs: "0..*", typ: "canonical", says: "The same."},
+			{use: "out", name: "return", occurs: "1..1", typ: "ValueSet", says: "The value set with its expansion."},
+		},
+	},
+}
+
+var checkParams = []parameter{
+	{use: "in", name: "code", occurs: "0..1", typ: "code", says: "The code."},
+	{use: "in", name: "display", occurs: "0..1", typ: "string", says: "The display that goes with the code; one that does not belong to it makes the result false."},
+	{use: "in", name: "coding", occurs: "0..1", typ: "Coding", says: "The code as a Coding."},
+	{use: "in", name: "codeableConcept", occurs: "0..1", typ: "CodeableConcept", says: "Several codes for one thing, of which one suffices."},
+	{use: "in", name: "abstract", occurs: "0..1", typ: "boolean", says: "Whether a code that only groups others will do."},
+	{use: "in", name: "displayLanguage", occurs: "0..1", typ: "code", says: "The language of the display that is given back."},
+	{use: "out", name: "result", occurs: "1..1", typ: "boolean", says: "Whether the code is valid."},
+	{use: "out", name: "message", occurs: "0..1", typ: "string", says: "What is wrong, or what to know of the code."},
+	{use: "out", name: "display", occurs: "0..1", typ: "string", says: "The display of the code."},
+	{use: "out", name: "code", occurs: "0..1", typ: "code", says: "The code that was found."},
+	{use: "out", name: "system", occurs: "0..1", typ: "uri", says: "The system that it was found in, spelt as its definition spells it."},
+	{use: "out", name: "version", occurs: "0..1", typ: "string", says: "The version of that system."},
+	{use: "out", name: "inactive", occurs: "0..1", typ: "boolean", says: "True for a code that is no longer in use."},
 }
 
 var everythingParams = []parameter{
@@ -160,7 +254,7 @@ func (o *operation) describe() operationDefinition {
 func changes(name string, routes []fhirRoute) bool {
 	for _, rt := range routes {
 		for _, m := range rt.methods {
-			if m.interaction == name && m.action != auth.Read && m.action != auth.Search {
+			if m.interaction == name && m.action != auth.Read && m.action != auth.Search && m.action != auth.Ask {
 				return true
 			}
 		}

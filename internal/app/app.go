@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/internal/api"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/broker"
@@ -35,6 +36,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 	"github.com/jumpa-hie/jumpa/internal/web/desk"
+	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 // App is a running exchange.
@@ -55,6 +57,7 @@ type App struct {
 	consult  *consult.Service
 	exchange *exchange.Service
 	fhir     *api.FHIR
+	terms    *terminology.Service
 	access   access
 	cast     Credentials
 	desk     *desk.Desk // nil without a demo
@@ -207,6 +210,9 @@ func (a *App) openDomain(context.Context) error {
 	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
 	a.exchange = &exchange.Service{
 		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
+	}
+	if a.terms, err = terminology.New(terminology.Options{Documents: mycore.Definitions(), Normalize: mycore.Normalize}); err != nil {
+		return err
 	}
 	if a.exchange.Validator, err = validator(a.base()); err != nil {
 		return err

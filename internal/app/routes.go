@@ -23,7 +23,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	a.fhir, err = api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
+	a.fhir, err = api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Terms: a.terms, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
 	if err != nil {
 		return nil, nil, err
 	}

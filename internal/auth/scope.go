@@ -56,10 +56,13 @@ func inOrder(s string) bool {
 
 // scoped tells whether one of the scopes covers the action: a SMART scope
 // (system/Encounter.cruds, system/*.rs) or the exchange's own words session
-// and notify.
+// and notify. To ask needs none.
 func scoped(scopes []string, a Action, typ string) bool {
-	if a == Session || a == Notify {
+	switch a {
+	case Session, Notify:
 		return slices.Contains(scopes, string(a))
+	case Ask:
+		return true
 	}
 	for _, s := range scopes {
 		name, letters, ok := parseScope(s)
