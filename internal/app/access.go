@@ -29,7 +29,7 @@ type access struct {
 
 func (a *App) openAccess(ctx context.Context) error {
 	refuseDemo := !a.cfg.loopback()
-	tokens, err := auth.OpenTokens(ctx, auth.TokenOptions{Store: a.store, Clock: a.clock, Issuer: a.URL, RefuseDemo: refuseDemo})
+	tokens, err := auth.OpenTokens(ctx, auth.TokenOptions{Store: a.store, Clock: a.clock, Issuer: a.URL, RefuseDemo: refuseDemo, Shared: a.cfg.shared()})
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (a *App) openAccess(ctx context.Context) error {
 	a.access.tokens = tokens
 	a.access.browsers = auth.OpenBrowsers(&auth.Browsers{
 		Store: a.store, Courier: courier, Directory: directory{a.store}, Normalize: mycore.NormalizeIdentityNumber,
-		Clock: a.clock, Log: a.log, RefuseDemo: refuseDemo,
+		Clock: a.clock, Log: a.log, RefuseDemo: refuseDemo, Shared: a.cfg.shared(),
 	})
 	a.onStop(a.access.browsers.Stop)
 	a.access.notify = &notify.Service{Store: a.store, Hub: a.hub, Clock: a.clock}

@@ -38,7 +38,10 @@ type balancer struct {
 func newBalancer(t *testing.T) *balancer {
 	b := &balancer{}
 	b.Server = httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "a.node"}); r.Out.Host = r.In.Host },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "a.node"})
+			r.Out.Host = r.In.Host
+		},
 		Transport:     &http.Transport{DialContext: b.dial},
 		FlushInterval: -1, // streams
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },

@@ -43,6 +43,7 @@ type Browsers struct {
 	// at once; with others the time of the answer would tell who is known.
 	Wait       bool
 	RefuseDemo bool // demo accounts cannot sign in, and are signed out
+	Shared     bool // other nodes use the store: attempts are counted together
 
 	sends, tries, addresses *limiter
 	deliveries              deliveries
@@ -52,9 +53,9 @@ type Browsers struct {
 // five and a try every ten seconds after ten; for each address, behind which a
 // whole clinic may sit, a hundred times as many.
 func OpenBrowsers(b *Browsers) *Browsers {
-	b.sends = newLimiter(5, 30*time.Second, b.Clock)
-	b.tries = newLimiter(10, 10*time.Second, b.Clock)
-	b.addresses = newLimiter(1000, 100*time.Millisecond, b.Clock)
+	b.sends = newLimiter("sends", 5, 30*time.Second, b.Clock)
+	b.tries = newLimiter("tries", 10, 10*time.Second, b.Clock)
+	b.addresses = newLimiter("addresses", 1000, 100*time.Millisecond, b.Clock)
 	if b.Log == nil {
 		b.Log = slog.Default()
 	}
@@ -75,7 +76,7 @@ func (b *Browsers) check(ctx context.Context, limit *limiter, kind Kind, login s
 	if !ok || len(login) > maxLogin {
 		return "", fhir.Errorf(fhir.CodeValue, "", "This is not an identity number.")
 	}
-	_, err := takeAll(attempt{limit, login}, attempt{b.addresses, remote(ctx)})
+	_, err := takeTogether(ctx, b.Store, b.Shared, attempt{limit, login}, attempt{b.addresses, remote(ctx)})
 	return login, err
 }
 

@@ -342,7 +342,7 @@ func TestRatesOfSigningIn(t *testing.T) {
 func TestOneAddressCannotTryEverybody(t *testing.T) {
 	w := newWorld(t)
 	b := w.browsers()
-	b.addresses = newLimiter(20, time.Second, w.clock)
+	b.addresses = newLimiter("test", 20, time.Second, w.clock)
 	at := func(address string, i int) error {
 		return b.SendCode(WithRemote(t.Context(), address), Patient, fmt.Sprintf("9001010%05d", i))
 	}

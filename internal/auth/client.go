@@ -30,9 +30,9 @@ type tokenLimits struct {
 
 func newTokenLimits(clock func() time.Time) tokenLimits {
 	return tokenLimits{
-		pair:    newLimiter(10, 30*time.Second, clock),
-		account: newLimiter(200, 10*time.Second, clock),
-		address: newLimiter(100, time.Second, clock),
+		pair:    newLimiter("pair", 10, 30*time.Second, clock),
+		account: newLimiter("account", 200, 10*time.Second, clock),
+		address: newLimiter("address", 100, time.Second, clock),
 	}
 }
 
@@ -56,7 +56,7 @@ func (t *Tokens) enter(ctx context.Context, kind, login, secret, scope string) (
 	if login == "" || len(login) > maxLogin || len(secret) > maxPassword {
 		return Token{}, wrong
 	}
-	right, err := takeAll(
+	right, err := takeTogether(ctx, t.store, t.shared,
 		attempt{t.limits.pair, kind + " " + login + " " + remote(ctx)},
 		attempt{t.limits.account, kind + " " + login},
 		attempt{t.limits.address, remote(ctx)},
@@ -71,7 +71,9 @@ func (t *Tokens) enter(ctx context.Context, kind, login, secret, scope string) (
 	if !Matches(account.SecretHash, secret) || !t.mayEnter(account) {
 		return Token{}, wrong
 	}
-	right()
+	if err := right(ctx); err != nil {
+		return Token{}, err
+	}
 	granted, err := narrowed(account.Scopes, scope)
 	if err != nil {
 		return Token{}, err

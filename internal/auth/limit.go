@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"sync"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 // recent is a map of bounded size. Once full, it forgets what was not used
@@ -45,6 +48,7 @@ const maxKeys = 100_000
 
 // limiter bounds attempts by key: a burst, then one in each interval.
 type limiter struct {
+	name  string // among the limiters of an exchange
 	every time.Duration
 	burst int
 	clock func() time.Time
@@ -53,8 +57,8 @@ type limiter struct {
 	keys recent[string, *rate.Limiter]
 }
 
-func newLimiter(burst int, every time.Duration, clock func() time.Time) *limiter {
-	return &limiter{every: every, burst: burst, clock: clock, keys: recent[string, *rate.Limiter]{limit: maxKeys}}
+func newLimiter(name string, burst int, every time.Duration, clock func() time.Time) *limiter {
+	return &limiter{name: name, every: every, burst: burst, clock: clock, keys: recent[string, *rate.Limiter]{limit: maxKeys}}
 }
 
 // take takes an attempt for the key, which giveBack returns: for attempts that
@@ -83,6 +87,58 @@ func throttled() error {
 type attempt struct {
 	limit *limiter
 	key   string
+}
+
+// takeTogether is takeAll for nodes that share a store: each counts for itself
+// first, which keeps a flood away from the store, and then all together. right
+// gives the attempts back.
+func takeTogether(ctx context.Context, s store.Store, shared bool, attempts ...attempt) (right func(context.Context) error, err error) {
+	giveBack, err := takeAll(attempts...)
+	if err != nil || !shared {
+		return func(context.Context) error { giveBack(); return nil }, err
+	}
+	err = s.Update(ctx, func(tx store.Tx) error {
+		for _, a := range attempts {
+			if err := a.count(tx, 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		giveBack()
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		giveBack()
+		return s.Update(ctx, func(tx store.Tx) error {
+			for _, a := range attempts {
+				if err := a.count(tx, -1); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}, nil
+}
+
+// count adds attempts to those of all nodes, or gives them back. What is kept
+// is the time at which none will count any more.
+func (a attempt) count(tx store.Tx, n int) error {
+	sum := sha256.Sum256([]byte(a.limit.name + " " + a.key)) // the key may be an identity number
+	key, now := hex.EncodeToString(sum[:16]), a.limit.clock()
+	until, err := tx.Attempts(key)
+	if err != nil {
+		return err
+	}
+	if until.Before(now) {
+		until = now
+	}
+	until = until.Add(time.Duration(n) * a.limit.every)
+	if n > 0 && until.Sub(now) > time.Duration(a.limit.burst)*a.limit.every {
+		return throttled()
+	}
+	return tx.PutAttempts(key, until)
 }
 
 // takeAll takes an attempt of each, or of none.

@@ -11,7 +11,7 @@ import (
 
 func TestLimiter(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-	l := newLimiter(3, time.Minute, func() time.Time { return now })
+	l := newLimiter("test", 3, time.Minute, func() time.Time { return now })
 	try := func(key string, want fhir.Code) func() {
 		t.Helper()
 		back, err := l.take(key)
@@ -35,7 +35,7 @@ func TestLimiter(t *testing.T) {
 
 func TestTakeAllTakesAllOrNothing(t *testing.T) {
 	clock := func() time.Time { return time.Unix(0, 0) }
-	wide, narrow := newLimiter(2, time.Minute, clock), newLimiter(1, time.Minute, clock)
+	wide, narrow := newLimiter("test", 2, time.Minute, clock), newLimiter("test", 1, time.Minute, clock)
 	both := []attempt{{wide, "k"}, {narrow, "k"}}
 	if _, err := takeAll(both...); err != nil {
 		t.Fatal(err)
@@ -84,5 +84,40 @@ func TestRemote(t *testing.T) {
 		if got := remote(WithRemote(context.Background(), address)); got != want {
 			t.Errorf("%q counts as %q, want %q", address, got, want)
 		}
+	}
+}
+
+// TestLimitOfManyNodes sees that attempts on different nodes count together,
+// and that those which were right do not.
+func TestLimitOfManyNodes(t *testing.T) {
+	w := newWorld(t)
+	now := w.clock()
+	node := func() attempt {
+		return attempt{newLimiter("test", 3, time.Minute, func() time.Time { return now }), "850712055018"}
+	}
+	a, b := node(), node()
+	take := func(n attempt) (func(context.Context) error, error) {
+		return takeTogether(t.Context(), w.store, true, n)
+	}
+	for i := range 10 {
+		right, err := take([]attempt{a, b}[i%2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := right(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []attempt{a, b, a} {
+		if _, err := take(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := take(b); fhir.CodeOf(err) != fhir.CodeThrottled {
+		t.Errorf("the fourth attempt on both nodes together: %v", err)
+	}
+	now = now.Add(time.Minute)
+	if _, err := take(b); err != nil {
+		t.Errorf("a minute later: %v", err)
 	}
 }

@@ -50,6 +50,7 @@ type Tokens struct {
 	clock      func() time.Time
 	issuer     func() string
 	refuseDemo bool
+	shared     bool
 	signer     jose.Signer
 	public     jose.JSONWebKey
 	limits     tokenLimits
@@ -73,6 +74,7 @@ type TokenOptions struct {
 	Clock      func() time.Time
 	Issuer     func() string
 	RefuseDemo bool // demo accounts get no token, and theirs are not taken
+	Shared     bool // other nodes use the store: failed attempts are counted together
 }
 
 // OpenTokens reads the signing key from the store, or makes it the first time.
@@ -90,7 +92,7 @@ func OpenTokens(ctx context.Context, o TokenOptions) (*Tokens, error) {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
 		(&jose.SignerOptions{}).WithType(tokenType))
 	return &Tokens{
-		store: o.Store, clock: o.Clock, issuer: o.Issuer, refuseDemo: o.RefuseDemo, signer: signer, public: public,
+		store: o.Store, clock: o.Clock, issuer: o.Issuer, refuseDemo: o.RefuseDemo, shared: o.Shared, signer: signer, public: public,
 		limits:   newTokenLimits(o.Clock),
 		verified: recent[[32]byte, verified]{limit: maxVerified},
 	}, err

@@ -362,6 +362,7 @@ type Reader interface {
 	OneTimeCode(kind, login string) (OneTimeCode, error)
 	Notifications(identityNumber string, limit int) ([]Notification, error)
 	Idempotent(principal, key string) (response []byte, err error)
+	Attempts(key string) (until time.Time, err error) // when attempts count no more; the zero time when there were none
 	Setting(name string) ([]byte, error)
 	Cursor(id string, part int) (Cursor, error)
 
@@ -402,6 +403,7 @@ type Tx interface {
 	PutOneTimeCode(OneTimeCode) error
 	DeleteOneTimeCode(kind, login string) error
 	PutNotification(Notification) error
+	PutAttempts(key string, until time.Time) error
 	PutIdempotent(principal, key string, response []byte, at time.Time) error
 	PutSetting(name string, value []byte) error
 	// PutCursor keeps a part of a cursor, and all its parts until the part
@@ -422,7 +424,7 @@ type Tx interface {
 	PutNotice(Notice) error                 // under the next number of its subscription
 	ReleaseSubscribers(holder string) error // ends the leases of a holder that is no more
 
-	// Forget removes what is no longer needed: signals, published events, notices that
+	// Forget removes what is no longer needed: signals, attempts, published events, notices that
 	// need no more sending and idempotency keys older than before, expired
 	// sign-ins, codes and cursors.
 	Forget(before, now time.Time) error

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -87,6 +88,20 @@ func (r reader) Notifications(identityNumber string, limit int) ([]store.Notific
 func (t *tx) PutNotification(n store.Notification) error {
 	return t.exec("INSERT OR REPLACE INTO notification ("+notificationColumns+") VALUES ("+marks(8)+")",
 		n.ID, n.IdentityNumber, n.Title, n.Body, n.Token, n.Sender, micro(n.Created), micro(n.Read))
+}
+
+// Attempts implements store.Reader.
+func (r reader) Attempts(key string) (until time.Time, err error) {
+	err = r.one("SELECT until FROM attempts WHERE key = ?", []any{key}, at{&until})
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return until, err
+}
+
+// PutAttempts implements store.Tx.
+func (t *tx) PutAttempts(key string, until time.Time) error {
+	return t.exec("INSERT INTO attempts (key, until) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until = excluded.until", key, micro(until))
 }
 
 // Idempotent implements store.Reader.

@@ -132,6 +132,7 @@ func (t *tx) Forget(before, now time.Time) error {
 		{"DELETE FROM sign_in WHERE expires < ?", now},
 		{"DELETE FROM one_time_code WHERE expires < ?", now},
 		{"DELETE FROM cursor WHERE expires < ?", now},
+		{"DELETE FROM attempts WHERE until < ?", now},
 		{"DELETE FROM signal WHERE at < ?", now.Add(-time.Hour)},
 	} {
 		if err := t.exec(f.query, micro(f.limit)); err != nil {

@@ -34,6 +34,21 @@ func setting(name string) func(store.Reader) ([]byte, error) {
 }
 
 var accountTests = []test{
+	{"attempts are kept until they count no more", func(t *testing.T, s store.Store) {
+		until := func(key string) time.Time {
+			return read(t, s, func(r store.Reader) (time.Time, error) { return r.Attempts(key) })
+		}
+		if !until("a").IsZero() {
+			t.Error("there are attempts that nobody made")
+		}
+		write(t, s, func(tx store.Tx) error {
+			return errors.Join(tx.PutAttempts("a", minute(1)), tx.PutAttempts("b", minute(9)))
+		})
+		write(t, s, func(tx store.Tx) error { return tx.PutAttempts("a", minute(2)) })
+		equal(t, "attempts", []time.Time{until("a"), until("b")}, []time.Time{minute(2), minute(9)})
+		write(t, s, func(tx store.Tx) error { return tx.Forget(minute(0), minute(3)) })
+		equal(t, "later", []time.Time{until("a"), until("b")}, []time.Time{{}, minute(9)})
+	}},
 	{"an account is found by its login and by its id", func(t *testing.T, s store.Store) {
 		want := store.Account{Kind: "client", ID: "c1", Login: "hospital", SecretHash: "hash", Name: "Hospital 华", Organization: "org-a",
 			Scopes: "system/*.read", Active: true, Created: monday, Demo: true}

@@ -160,6 +160,13 @@ CREATE TABLE idempotent (
 );
 CREATE INDEX idempotent_at ON idempotent (at);
 
+-- Attempts to sign in, by a hash of who makes them, until they count no more.
+CREATE TABLE attempts (
+  key   text   COLLATE "C" PRIMARY KEY,
+  until bigint NOT NULL
+);
+CREATE INDEX attempts_until ON attempts (until);
+
 CREATE TABLE setting (name text COLLATE "C" PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE counter (name text COLLATE "C" PRIMARY KEY, value bigint NOT NULL);
 

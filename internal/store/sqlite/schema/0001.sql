@@ -157,6 +157,13 @@ CREATE TABLE idempotent (
   PRIMARY KEY (principal, key)
 ) WITHOUT ROWID;
 
+-- Attempts to sign in, by a hash of who makes them, until they count no more.
+CREATE TABLE attempts (
+  key   TEXT PRIMARY KEY,
+  until INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX attempts_until ON attempts (until);
+
 CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
