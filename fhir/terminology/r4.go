@@ -31,12 +31,17 @@ const displayUse = "http://terminology.hl7.org/CodeSystem/designation-usage"
 type catalog struct {
 	systems map[string]func() *CodeSystem
 	sets    map[string]func() *ValueSet
+	ids     map[string]string // type/id → URL
+}
+
+func newCatalog() catalog {
+	return catalog{map[string]func() *CodeSystem{}, map[string]func() *ValueSet{}, map[string]string{}}
 }
 
 // release is what R4 defines: where each definition begins and ends is found
 // out at the first question.
 var release = sync.OnceValue(func() catalog {
-	c := catalog{make(map[string]func() *CodeSystem, 1100), make(map[string]func() *ValueSet, 1400)}
+	c := newCatalog()
 	for start := 0; start < len(r4Text); {
 		end := start
 		for end == start || end < len(r4Text) && r4Text[end] != 'S' && r4Text[end] != 'V' {
@@ -45,8 +50,10 @@ var release = sync.OnceValue(func() catalog {
 		text := r4Text[start:end]
 		f := fields{text[:strings.IndexByte(text, '\n')]}
 		if tag, url := f.next(), f.next(); tag == "S" {
+			c.ids["CodeSystem/"+f.id(url)] = url
 			c.systems[url] = sync.OnceValue(func() *CodeSystem { return readSystem(text) })
 		} else {
+			c.ids["ValueSet/"+f.id(url)] = url
 			c.sets[url] = sync.OnceValue(func() *ValueSet { return readValueSet(text) })
 		}
 		start = end

@@ -42,6 +42,7 @@ func New(o Options) (*Service, error) {
 				return nil, err
 			}
 			get := func() *CodeSystem { return cs }
+			s.own.ids["CodeSystem/"+cs.ID] = cs.URL
 			s.own.systems[cs.URL], s.spelt.systems[s.normalize(cs.URL)] = get, get
 		case "ValueSet":
 			vs, err := ReadValueSet(doc)
@@ -49,6 +50,7 @@ func New(o Options) (*Service, error) {
 				return nil, err
 			}
 			get := func() *ValueSet { return vs }
+			s.own.ids["ValueSet/"+vs.ID] = vs.URL
 			s.own.sets[vs.URL], s.spelt.sets[s.normalize(vs.URL)] = get, get
 		}
 	}
@@ -106,6 +108,29 @@ func sameVersion(have, asked string) bool {
 	return asked == "" || have == asked || strings.HasPrefix(have, asked+".")
 }
 
+// URL gives the URL of a definition by its type and id, such as
+// ValueSet/administrative-gender.
+func (s *Service) URL(reference string) (url string, ok bool) {
+	if url, ok = s.own.ids[reference]; !ok {
+		url, ok = release().ids[reference]
+	}
+	return url, ok
+}
+
+// IDs gives the ids of all code systems or value sets that are known, in their
+// order, without reading the definitions. typ is CodeSystem or ValueSet.
+func (s *Service) IDs(typ string) (ids []string) {
+	for _, all := range []map[string]string{s.own.ids, release().ids} {
+		for reference := range all {
+			if id, ok := strings.CutPrefix(reference, typ+"/"); ok {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // CodeSystems gives all code systems that are known, by their URLs.
 func (s *Service) CodeSystems() iter.Seq[*CodeSystem] {
 	return all(s.own.systems, release().systems)
@@ -145,8 +170,4 @@ func (s *Service) Set(url string) (*Set, error) {
 func (s *Service) Compile(vs *ValueSet) (*Set, error) {
 	c := compiler{service: s, done: map[string]*Set{}}
 	return c.compile(vs)
-}
-
-func newCatalog() catalog {
-	return catalog{map[string]func() *CodeSystem{}, map[string]func() *ValueSet{}}
 }

@@ -36,7 +36,6 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 	"github.com/jumpa-hie/jumpa/internal/web/desk"
-	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 // App is a running exchange.
@@ -208,11 +207,12 @@ func (a *App) openDomain(context.Context) error {
 	derived := library.New(a.clock(), a.base)
 	derived.Add("OperationDefinition", api.Operations)
 	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
+	if a.terms, err = terms(); err != nil {
+		return err
+	}
 	a.exchange = &exchange.Service{
 		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
-	}
-	if a.terms, err = terminology.New(terminology.Options{Documents: mycore.Definitions(), Normalize: mycore.Normalize}); err != nil {
-		return err
+		Terminology: searchTerms{a.terms, a.base},
 	}
 	if a.exchange.Validator, err = validator(a.base()); err != nil {
 		return err
