@@ -79,6 +79,9 @@ func (s *server) tryAll(typ string) []attempt {
 	try("$validate-code", "GET", at+"/$validate-code?code=male&url="+about, "", nil)
 	try("$subsumes", "GET", at+"/$subsumes?codeA=male&codeB=female&system="+about, "", nil)
 	try("$expand", "GET", at+"/$expand?url="+about, "", nil)
+	label := `{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{"tag":[{"code":"x"}]}}]}`
+	try("$meta-add", "POST", at+"/"+id+"/$meta-add", label, nil)
+	try("$meta-delete", "POST", at+"/"+id+"/$meta-delete", label, nil)
 	try(conditionalUpdate, "PUT", at+"?_id="+id, resource(typ, id), nil)
 	try(conditionalDelete, "DELETE", at+"?_id="+id, "", nil)
 	try("compartment", "GET", at+"/"+id+"/Observation", "", nil)

@@ -44,6 +44,8 @@ type Exchange interface {
 	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (exchange.Outcome, error)
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document, ask exchange.Ask) (exchange.TransactionResult, error)
 	Validate(ctx context.Context, p auth.Principal, v exchange.Validation) (fhir.Issues, error)
+	Label(ctx context.Context, p auth.Principal, l exchange.Labels) (store.Resource, error)
+	LabelsOf(ctx context.Context, p auth.Principal, typ string) (meta []byte, err error)
 	Everything(ctx context.Context, p auth.Principal, q exchange.Everything) (exchange.SearchResult, error)
 	ParseSearch(typ string, values url.Values) (search.Request, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
@@ -156,10 +158,14 @@ var routes = []fhirRoute{
 		{"GET", "$validate", auth.Read, (*FHIR).validate},
 		{"POST", "$validate", auth.Read, (*FHIR).validate},
 	}},
-	{"/{type}/{id}/$meta", []fhirMethod{
-		{"GET", "$meta", auth.Read, (*FHIR).meta},
-		{"POST", "$meta", auth.Read, (*FHIR).meta},
-	}},
+	{"/$meta", metaOfAllMethods},
+	{"/{type}/$meta", metaOfAllMethods},
+	{"/{type}/{id}/$meta", metaMethods},
+	{"/{type}/{id}/$meta-add", []fhirMethod{{"POST", "$meta-add", auth.Update, (*FHIR).metaAdd}}},
+	{"/{type}/{id}/$meta-delete", []fhirMethod{{"POST", "$meta-delete", auth.Update, (*FHIR).metaDelete}}},
+	{"/{type}/{id}/_history/{version}/$meta", metaMethods},
+	{"/{type}/{id}/_history/{version}/$meta-add", []fhirMethod{{"POST", "$meta-add", auth.Update, (*FHIR).metaAdd}}},
+	{"/{type}/{id}/_history/{version}/$meta-delete", []fhirMethod{{"POST", "$meta-delete", auth.Update, (*FHIR).metaDelete}}},
 	{"/{type}/{id}/$everything", []fhirMethod{
 		{"GET", "$everything", auth.Read, (*FHIR).everything},
 		{"POST", "$everything", auth.Read, (*FHIR).everything},
@@ -177,6 +183,16 @@ var routes = []fhirRoute{
 // aboutCodes are the methods of a question about codes.
 func aboutCodes(operation string, serve func(*FHIR, http.ResponseWriter, *http.Request) error) []fhirMethod {
 	return []fhirMethod{{"GET", operation, auth.Ask, serve}, {"POST", operation, auth.Ask, serve}}
+}
+
+var metaMethods = []fhirMethod{
+	{"GET", "$meta", auth.Read, (*FHIR).meta},
+	{"POST", "$meta", auth.Read, (*FHIR).meta},
+}
+
+var metaOfAllMethods = []fhirMethod{
+	{"GET", "$meta", auth.Read, (*FHIR).metaOfAll},
+	{"POST", "$meta", auth.Read, (*FHIR).metaOfAll},
 }
 
 // The conditional interactions, which the CapabilityStatement has no words for.

@@ -16,19 +16,79 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// meta answers [base]/Type/id/$meta.
+// meta answers [base]/Type/id/$meta, also of one version.
 func (f *FHIR) meta(w http.ResponseWriter, r *http.Request) error {
-	res, err := f.exchange.Read(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"))
+	res, err := f.readVersion(r)
 	if err != nil {
-		return err
+		return gone(w, res, err)
 	}
 	doc, err := fhir.Parse(res.Body)
 	if err != nil {
 		return err
 	}
 	describe(w, res)
-	body := append([]byte(`{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":`), doc.Get("meta").Raw()...)
+	return writeMeta(w, doc.Get("meta").Raw())
+}
+
+func writeMeta(w http.ResponseWriter, meta []byte) error {
+	body := append([]byte(`{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":`), meta...)
 	return writeBody(w, http.StatusOK, append(body, `}]}`...))
+}
+
+// metaOfAll answers [base]/$meta and [base]/Type/$meta: the labels that are in
+// use.
+func (f *FHIR) metaOfAll(w http.ResponseWriter, r *http.Request) error {
+	meta, err := f.exchange.LabelsOf(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"))
+	if err != nil {
+		return err
+	}
+	return writeMeta(w, meta)
+}
+
+func (f *FHIR) metaAdd(w http.ResponseWriter, r *http.Request) error {
+	return f.label(w, r, exchange.Labels{})
+}
+
+func (f *FHIR) metaDelete(w http.ResponseWriter, r *http.Request) error {
+	return f.label(w, r, exchange.Labels{Remove: true})
+}
+
+// label answers $meta-add and $meta-delete of a record or of one version.
+func (f *FHIR) label(w http.ResponseWriter, r *http.Request, l exchange.Labels) error {
+	l.Type, l.ID = r.PathValue("type"), r.PathValue("id")
+	if text := r.PathValue("version"); text != "" {
+		version, err := versionNumber(text)
+		if err != nil {
+			return err
+		}
+		l.Version = version
+	}
+	doc, err := readDocument(w, r)
+	if err != nil {
+		return err
+	}
+	if doc.Type() != "Parameters" {
+		return fhir.Errorf(fhir.CodeInvalid, "resourceType", "The body of an operation is a Parameters resource.")
+	}
+	given := 0
+	for n := range doc.All("parameter") {
+		if n.Get("name").Is("meta") && n.Get("valueMeta").Kind() == fhir.Object {
+			l.Meta = n.Get("valueMeta")
+			given++
+		}
+	}
+	if given != 1 {
+		return fhir.Errorf(fhir.CodeInvalid, "Parameters.parameter", "Send one parameter, meta, with a valueMeta that holds profiles, tags or security labels.")
+	}
+	res, err := f.exchange.Label(r.Context(), auth.FromContext(r.Context()), l)
+	if err != nil {
+		return gone(w, res, err)
+	}
+	if doc, err = fhir.Parse(res.Body); err != nil {
+		return err
+	}
+	describe(w, res)
+	return writeMeta(w, doc.Get("meta").Raw())
 }
 
 // validate answers [base]/Type/$validate and [base]/Type/id/$validate. What is

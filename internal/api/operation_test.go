@@ -134,12 +134,58 @@ func TestMeta(t *testing.T) {
 		{"GET", "/Observation/none/$meta", hospital, 404, "not-found"},
 		{"GET", "/Observation/o1/$meta", clinic, 404, "not-found"},
 		{"DELETE", "/Observation/o1/$meta", hospital, 405, "not-supported"},
-		{"GET", "/Observation/o1/$meta-add", hospital, 404, "not-found"},
+		{"GET", "/Observation/o1/$meta-add", hospital, 405, "not-supported"},
 	} {
 		w := s.do(c.as, c.method, Root+c.url, "", nil)
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.contains) {
 			t.Errorf("%s %s: %d %s", c.method, c.url, w.Code, w.Body)
 		}
+	}
+}
+
+// Labels change without a new version, and can be searched for at once.
+func TestLabels(t *testing.T) {
+	meta := func(members string) string {
+		return `{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{` + members + `}}]}`
+	}
+	s := newServer(t)
+	s.fill(t, `{"resourceType":"Observation","id":"o1","meta":{"tag":[{"system":"http://t","code":"a","display":"A"}]},"status":"final","code":{"text":"x"},"valueDecimal":1.00}`, `{"resourceType":"Basic","id":"b1","meta":{"security":[{"system":"http://s","code":"R"}],"profile":["http://p|2"]},"code":{"text":"x"}}`)
+	one := headers{"ETag": `W/"1"`}
+	s.story(t, []step{
+		{rule: "add", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"tag":[{"system":"http://t","code":"b"}],"security":[{"system":"http://s","code":"R"}],"profile":["http://p"]`), status: 200, headers: one,
+			contains: `"tag":[{"system":"http://t","code":"a","display":"A"},{"system":"http://t","code":"b"}] & "security":[{"system":"http://s","code":"R"}] & "profile":["http://p"] & "versionId":"1"`},
+		{rule: "no new version, and nothing else has changed", method: "GET", url: "/Observation/o1", status: 200, headers: one, contains: `"code":"b" & "valueDecimal":1.00`},
+		{rule: "it is in the history", method: "GET", url: "/Observation/o1/_history", status: 200, contains: `"total":1 & "code":"b"`},
+		{rule: "it is found", method: "GET", url: "/Observation?_tag=http://t|b&_security=R&_profile=http://p&_total=accurate", status: 200, contains: `"total":1`},
+		{rule: "none comes in twice", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"tag":[{"system":"http://t","code":"a","display":"another","version":"2"},{"system":"http://t","code":"b"}]`), status: 200, contains: `"display":"A"},{"system":"http://t","code":"b"}]`, excludes: "another"},
+		{rule: "a new version", method: "PATCH", url: "/Observation/o1", body: `[{"op":"replace","path":"/status","value":"amended"}]`, header: headers{"Content-Type": mediaJSONPatch}, status: 200, headers: headers{"ETag": `W/"2"`}},
+		{rule: "take away, also what is not there", method: "POST", url: "/Observation/o1/$meta-delete", body: meta(`"tag":[{"system":"http://t","code":"a"},{"system":"http://t","code":"z"}],"profile":["http://p"]`), status: 200, headers: headers{"ETag": `W/"2"`}, contains: `"tag":[{"system":"http://t","code":"b"}]`, excludes: "profile"},
+		{rule: "it is not found", method: "GET", url: "/Observation?_tag=http://t|a&_total=accurate", status: 200, contains: `"total":0`},
+		{rule: "the version before has it", method: "GET", url: "/Observation/o1/_history/1/$meta", status: 200, contains: `"code":"a"`, headers: one},
+		{rule: "label of the version before", method: "POST", url: "/Observation/o1/_history/1/$meta-add", body: meta(`"security":[{"system":"http://s","code":"V"}]`), status: 200, headers: one, contains: `"code":"V"`},
+		{rule: "it stays there", method: "GET", url: "/Observation/o1", status: 200, excludes: `"V"`},
+		{rule: "and is seen there", method: "GET", url: "/Observation/o1/_history/1", status: 200, contains: `"code":"V" & "status":"final"`},
+		{rule: "and does not find the record", method: "GET", url: "/Observation?_security=V&_total=accurate", status: 200, contains: `"total":0`},
+		{rule: "labels of the type", method: "GET", url: "/Observation/$meta", status: 200, contains: `"tag":[{"code":"b","system":"http://t"}] & "security":[{"code":"R","system":"http://s"}]`, excludes: `"V" & http://p`},
+		{rule: "labels of the system", method: "GET", url: "/$meta", status: 200, contains: `"profile":["http://p|2"] & "code":"b"`},
+		{rule: "of others", method: "GET", url: "/$meta", as: &clinic, status: 200, contains: `"valueMeta":{}`},
+		{rule: "in XML", method: "GET", url: "/Observation/$meta?_format=xml", status: 200, contains: `<tag><system value="http://t"/><code value="b"/></tag>`},
+		{rule: "take all away", method: "POST", url: "/Observation/o1/$meta-delete", body: meta(`"tag":[{"system":"http://t","code":"b"}],"security":[{"system":"http://s","code":"R"}]`), status: 200, excludes: `tag & security`},
+		{rule: "others add", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"profile":["http://p"]`), as: &clinic, status: 404},
+		{rule: "too small a scope", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"profile":["http://p"]`), as: &reader, status: 403},
+		{rule: "of definitions", method: "POST", url: "/StructureDefinition/Patient/$meta-add", body: meta(`"profile":["http://p"]`), status: 403},
+		{rule: "of nothing", method: "POST", url: "/Observation/none/$meta-add", body: meta(`"profile":["http://p"]`), status: 404},
+		{rule: "of no version", method: "POST", url: "/Observation/o1/_history/9/$meta-add", body: meta(`"profile":["http://p"]`), status: 404},
+		{rule: "without a meta", method: "POST", url: "/Observation/o1/$meta-add", body: `{"resourceType":"Parameters"}`, status: 400},
+		{rule: "a tag that is none", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"tag":[{"display":"x"}]`), status: 400},
+		{rule: "a resource", method: "POST", url: "/Observation/o1/$meta-add", body: observation("o1", ""), status: 400},
+		{rule: "of the deleted", method: "DELETE", url: "/Observation/o1", status: 204},
+		{rule: "of the deleted, add", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"profile":["http://p"]`), status: 410},
+		{rule: "in a transaction", method: "POST", body: transactionOf(sent("", "POST", "Basic/b1/$meta-add", meta(`"profile":["http://q"]`), "")), status: 400, contains: "batch"},
+		{rule: "in a batch", method: "POST", body: bundleOf("batch", sent("", "POST", "Basic/b1/$meta-add", meta(`"profile":["http://q"]`), "")), status: 200, contains: `"200 OK" & http://q`},
+	})
+	if n := s.trail(t)["meta-add Observation/o1"]; n < 4 {
+		t.Errorf("%d audit records", n)
 	}
 }
 

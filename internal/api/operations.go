@@ -43,9 +43,25 @@ var operations = []operation{
 	},
 	{
 		name: "$meta", id: "Resource-meta", title: "The meta of a record",
-		says: "Gives the profiles, tags and security labels of a record, without the record.",
+		says: "Gives the profiles, tags and security labels of a record or of one of its versions, without the record; of a type or of the system, those that are in use among the records that the caller may see.",
 		params: []parameter{
 			{use: "out", name: "return", occurs: "1..1", typ: "Meta", says: "The meta of the record."},
+		},
+	},
+	{
+		name: "$meta-add", id: "Resource-meta-add", title: "Add labels to a record",
+		says: "Adds profiles, tags and security labels to a record or to one of its versions. No new version is made. Tags and security labels are known by system and code, and none comes in twice.",
+		params: []parameter{
+			{use: "in", name: "meta", occurs: "1..1", typ: "Meta", says: "The profiles, tags and security labels to add."},
+			{use: "out", name: "return", occurs: "1..1", typ: "Meta", says: "The meta of the record as it is then."},
+		},
+	},
+	{
+		name: "$meta-delete", id: "Resource-meta-delete", title: "Take labels from a record",
+		says: "Takes profiles, tags and security labels from a record or from one of its versions; those that it has not are passed over. No new version is made.",
+		params: []parameter{
+			{use: "in", name: "meta", occurs: "1..1", typ: "Meta", says: "The profiles, tags and security labels to take away."},
+			{use: "out", name: "return", occurs: "1..1", typ: "Meta", says: "The meta of the record as it is then."},
 		},
 	},
 	{

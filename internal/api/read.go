@@ -12,7 +12,7 @@ import (
 // read answers GET [base]/Type/id with the stored bytes, or with
 // the part of them that the caller asks for.
 func (f *FHIR) read(w http.ResponseWriter, r *http.Request) error {
-	res, err := f.exchange.Read(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"))
+	res, err := f.readVersion(r)
 	if err != nil {
 		return gone(w, res, err)
 	}
@@ -29,15 +29,33 @@ func gone(w http.ResponseWriter, res store.Resource, err error) error {
 
 // vread answers GET [base]/Type/id/_history/version.
 func (f *FHIR) vread(w http.ResponseWriter, r *http.Request) error {
-	version, err := strconv.ParseInt(r.PathValue("version"), 10, 64)
-	if err != nil || version < 1 {
-		return fhir.Errorf(fhir.CodeNotFound, "", "There is no such version; versions are numbers from 1.")
-	}
-	res, err := f.exchange.VRead(r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"), version)
+	res, err := f.readVersion(r)
 	if err != nil {
 		return gone(w, res, err)
 	}
 	return f.give(w, r, res)
+}
+
+// readVersion reads the version that the address names, the current one when
+// it names none.
+func (f *FHIR) readVersion(r *http.Request) (store.Resource, error) {
+	ctx, p, typ, id, text := r.Context(), auth.FromContext(r.Context()), r.PathValue("type"), r.PathValue("id"), r.PathValue("version")
+	if text == "" {
+		return f.exchange.Read(ctx, p, typ, id)
+	}
+	version, err := versionNumber(text)
+	if err != nil {
+		return store.Resource{}, err
+	}
+	return f.exchange.VRead(ctx, p, typ, id, version)
+}
+
+func versionNumber(text string) (int64, error) {
+	version, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || version < 1 {
+		return 0, fhir.Errorf(fhir.CodeNotFound, "", "There is no such version; versions are numbers from 1.")
+	}
+	return version, nil
 }
 
 func (f *FHIR) give(w http.ResponseWriter, r *http.Request, res store.Resource) error {

@@ -98,6 +98,19 @@ func (k *Keeper) Put(tx store.Tx, v Version) (*Current, error) {
 	return c, k.announce(tx, v, before, c)
 }
 
+// Relabel keeps a document in the place of the one that a version has: the
+// same but for the profiles, tags and security labels of its meta. before is
+// that document, nil for a version that is not the current one, which nobody
+// searches for.
+func (k *Keeper) Relabel(tx store.Tx, res store.Resource, before, doc *fhir.Document) (store.Resource, error) {
+	res.Body = doc.Bytes()
+	if before == nil {
+		return res, tx.Relabel(res, nil, nil)
+	}
+	add, remove := search.Diff(k.index(before), k.index(doc))
+	return res, tx.Relabel(res, add, remove)
+}
+
 // Delete writes a deletion.
 func (k *Keeper) Delete(tx store.Tx, before *Current) (store.Resource, error) {
 	res := store.Resource{

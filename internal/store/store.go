@@ -338,7 +338,11 @@ type Reader interface {
 	// ("" for all) may not see, is left out.
 	Resources(keys []Key, organization string) ([]Resource, error)
 	Search(q Query) (Page, error)
-	List(q Query) (Listing, error)        // Count, from the beginning or behind After
+	List(q Query) (Listing, error) // Count, from the beginning or behind After
+	// Values gives the values of a parameter's entries in order, each once,
+	// among the records of a type that the organisation may see ("" for all);
+	// at most limit.
+	Values(typ, param, organization string, limit int) ([]string, error)
 	History(q HistoryQuery) (Page, error) // Page.Total is always set
 	ListHistory(q HistoryQuery) (Listing, error)
 	MaySee(typ, id, organization string) (bool, error)
@@ -389,6 +393,10 @@ type Tx interface {
 	// PutResource writes a version. r.Version must be one more than the
 	// current one, or the error is a fhir.CodeConflict. add and remove say how the index entries change.
 	PutResource(r Resource, add, remove []Entry) error
+	// Relabel writes another body in the place of the one that r's version
+	// has; nothing else of the version changes. ErrNotFound when there is no
+	// such version. The entries are those of the current version.
+	Relabel(r Resource, add, remove []Entry) error
 	// Grant lets an organisation see a record; granting twice is no error.
 	Grant(typ, id, organization string) error
 

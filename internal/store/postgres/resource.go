@@ -97,6 +97,24 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	return nil
 }
 
+// Relabel implements store.Tx.
+func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
+	if err := t.ended(); err != nil {
+		return err
+	}
+	var rid, version, found int64
+	if err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
+		return err
+	}
+	if r.Version != version {
+		return t.one("UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{blob(r.Body), rid, r.Version}, &found)
+	}
+	if err := t.exec("UPDATE resource SET body = ? WHERE rid = ?", blob(r.Body), rid); err != nil {
+		return err
+	}
+	return t.reindex(r.Type, r.ID, rid, add, remove)
+}
+
 // lists are index entries column by column, as the server takes many at once.
 type lists struct {
 	params, lows, highs []int64
@@ -193,6 +211,38 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 	}
 	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
 		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ANY(?::text[])) ORDER BY r.rid LIMIT ?`, []any{values, limit}, scanResource)
+}
+
+// Values implements store.Reader. It goes from one value to the next: each may
+// stand for very many records.
+func (r reader) Values(typ, param, organization string, limit int) ([]string, error) {
+	number := query.Param(typ, param)
+	var values []string
+	for last := ""; len(values) < limit; {
+		next, err := single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row row) (v string, err error) {
+			err = row.Scan(&v)
+			return v, err
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		seen := 0
+		where, args := "i.param = ? AND i.value = ?", []any{number, next}
+		if organization != "" {
+			where, args = where+" AND "+query.MayBeSeen, append(args, organization, organization)
+		}
+		err = r.one("SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
+		if err != nil {
+			return nil, err
+		}
+		if last = next; seen > 0 {
+			values = append(values, next)
+		}
+	}
+	return values, nil
 }
 
 // past selects versions by columns of v, and of r, the record.

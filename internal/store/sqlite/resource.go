@@ -69,6 +69,26 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	return t.index(r.Type, rid, add)
 }
 
+// Relabel implements store.Tx.
+func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
+	var rid, version, found int64
+	if err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
+		return err
+	}
+	if r.Version != version {
+		return t.one("UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{blob(r.Body), rid, r.Version}, &found)
+	}
+	if err := t.exec("UPDATE resource SET body = ? WHERE rid = ?", blob(r.Body), rid); err != nil {
+		return err
+	}
+	for _, e := range remove {
+		if err := t.unindex(r.Type, rid, e); err != nil {
+			return err
+		}
+	}
+	return t.index(r.Type, rid, add)
+}
+
 func (t *tx) unindex(typ string, rid int64, e store.Entry) error {
 	if e.Kind == store.Date {
 		return t.exec("DELETE FROM index_date WHERE param = ? AND low = ? AND high = ? AND rid = ?", query.Param(typ, e.Param), e.Low, e.High, rid)
@@ -150,6 +170,38 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 	}
 	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
 		AND r.rid IN (SELECT i.rid FROM json_each(?) k CROSS JOIN index_reference i ON i.value = k.value) ORDER BY r.rid LIMIT ?`, []any{string(list), limit}, scanResource)
+}
+
+// Values implements store.Reader. It goes from one value to the next: each may
+// stand for very many records.
+func (r reader) Values(typ, param, organization string, limit int) ([]string, error) {
+	number := query.Param(typ, param)
+	var values []string
+	for last := ""; len(values) < limit; {
+		next, err := single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row row) (v string, err error) {
+			err = row.Scan(&v)
+			return v, err
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		seen := 0
+		where, args := "i.param = ? AND i.value = ?", []any{number, next}
+		if organization != "" {
+			where, args = where+" AND "+query.MayBeSeen, append(args, organization, organization)
+		}
+		err = r.one("SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
+		if err != nil {
+			return nil, err
+		}
+		if last = next; seen > 0 {
+			values = append(values, next)
+		}
+	}
+	return values, nil
 }
 
 // past selects versions by columns of v, and of r, the record.

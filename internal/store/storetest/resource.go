@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -8,6 +9,52 @@ import (
 )
 
 var resourceTests = []test{
+	{"a version is labelled anew without becoming another", func(t *testing.T, s store.Store) {
+		tag := func(v string) store.Entry { return store.Entry{Param: "_tag", Kind: store.Token, Value: v + "|"} }
+		first, second := record("Patient", "p1", 1, monday), record("Patient", "p1", 2, monday)
+		write(t, s, func(tx store.Tx) error {
+			return errors.Join(tx.PutResource(first, []store.Entry{tag("old")}, nil), tx.PutResource(second, nil, nil))
+		})
+		first.Body, second.Body = []byte(`{"resourceType":"Patient","x":1}`), []byte(`{"resourceType":"Patient","x":2}`)
+		write(t, s, func(tx store.Tx) error {
+			return errors.Join(tx.Relabel(first, nil, nil), tx.Relabel(second, []store.Entry{tag("new")}, []store.Entry{tag("old")}))
+		})
+		same(t, "the current version", read(t, s, current("Patient", "p1")), second)
+		same(t, "version 1", read(t, s, versionOf("Patient", "p1", 1)), first)
+		equal(t, "the values", read(t, s, func(r store.Reader) ([]string, error) { return r.Values("Patient", "_tag", "", 10) }), []string{"new|"})
+		for _, none := range []store.Resource{record("Patient", "p1", 3, monday), record("Patient", "p2", 1, monday)} {
+			if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Relabel(none, nil, nil) }); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s/%d: %v", none.ID, none.Version, err)
+			}
+		}
+	}},
+	{"values are those of the records that somebody may see", func(t *testing.T, s store.Store) {
+		write(t, s, func(tx store.Tx) error {
+			for i, id := range []string{"a", "b", "c"} {
+				r := record("Patient", id, 1, monday)
+				if r.Organization = "org-a"; i == 1 {
+					r.Organization = "org-b"
+				}
+				if err := tx.PutResource(r, []store.Entry{{Param: "_tag", Kind: store.Token, Value: id + "|"}, {Param: "_tag", Kind: store.Token, Value: "z|"}}, nil); err != nil {
+					return err
+				}
+			}
+			return tx.Grant("Patient", "c", "org-b")
+		})
+		for _, c := range []struct {
+			typ, organization string
+			limit             int
+			want              []string
+		}{
+			{"Patient", "", 10, []string{"a|", "b|", "c|", "z|"}},
+			{"Patient", "", 2, []string{"a|", "b|"}},
+			{"Patient", "org-b", 10, []string{"b|", "c|", "z|"}},
+			{"Patient", "org-c", 10, nil},
+			{"Observation", "", 10, nil},
+		} {
+			equal(t, c.typ+" "+c.organization, read(t, s, func(r store.Reader) ([]string, error) { return r.Values(c.typ, "_tag", c.organization, c.limit) }), c.want)
+		}
+	}},
 	{"a record is read as it was written", func(t *testing.T, s store.Store) {
 		want := record("Patient", "p1", 1, monday)
 		want.Body = []byte("{\n \"resourceType\" : \"Patient\",\"name\":[{\"text\":\"Siti Nurhaliza 华 \\u0000\"}]}")
