@@ -7,6 +7,8 @@
 //	jumpa listen          print what arrives on the topics of an organisation
 //	jumpa load            drive check-in bursts and FHIR traffic, and measure
 //	jumpa validate FILE…  judge MY Core records by the rules of the exchange
+//	jumpa check           look at a configuration and everything that it names
+//	jumpa migrate         bring the database to the schema of this program
 //	jumpa config          print the settings, as docs/configuration.md has them
 //
 // Each command explains its flags with --help. Every mistake in their use is
@@ -34,6 +36,8 @@ type commands struct {
 	Listen   listenCommand   `cmd:"" help:"Print the events of an organisation's topics."`
 	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`
 	Validate validateCommand `cmd:"" help:"Judge MY Core records from files or standard input."`
+	Check    checkCommand    `cmd:"" help:"Look at a configuration and everything that it names; changes nothing."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database to the schema of this program, as every start does."`
 	Config   configCommand   `cmd:"" help:"Print the configuration reference."`
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/app"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
 // asJumpa, in the environment, makes this program the command itself.
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asJumpa) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	postgrestest.Run(m)
 }
 
 // patience bounds what is waited for; a machine may be slow.

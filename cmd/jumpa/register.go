@@ -13,13 +13,12 @@ type registerCommand struct {
 	Organization string `required:"" help:"Id of the Organization that the source system belongs to."`
 	Name         string `help:"What people call the source system (default: the client id)."`
 	Email        string `help:"E-mail address for the notification API; without it there is no such login."`
-	Config       string `placeholder:"FILE" help:"File of settings, one NAME=value a line; see jumpa config."`
-	Data         string `placeholder:"DIR" help:"Directory of the database (default ./jumpa-data)."`
+	at
 }
 
 // Run lets a source system in and prints its secrets, once.
 func (c registerCommand) Run(ctx context.Context) error {
-	cfg, err := flags{Config: c.Config, Data: c.Data}.config()
+	cfg, err := c.config()
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,6 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/internal/api"
 	"github.com/jumpa-hie/jumpa/internal/booking"
-	"github.com/jumpa-hie/jumpa/internal/broker"
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
@@ -152,41 +151,6 @@ func (a *App) openStore(ctx context.Context) error {
 	return err
 }
 
-// openBroker starts the embedded broker, or uses the configured ones, and the
-// relay that brings events there.
-func (a *App) openBroker(ctx context.Context) error {
-	if a.cfg.KafkaBrokers != "" {
-		a.brokers = strings.Split(a.cfg.KafkaBrokers, ",")
-	} else {
-		if err := a.alone(ctx, dutyBroker, "JUMPA_KAFKA_BROKERS: another node with an embedded broker uses this database; several nodes need Apache Kafka"); err != nil {
-			return err
-		}
-		b := &broker.Broker{
-			Dir: filepath.Join(a.cfg.Data, "broker"), Listen: a.cfg.KafkaListen, Outbox: a.store, Clock: a.clock, Log: a.log,
-			Continue: a.cfg.KafkaContinue,
-		}
-		if err := b.Start(ctx); err != nil {
-			return usage("%v", err)
-		}
-		a.onStop(b.Stop)
-		a.brokers = []string{b.Addr()}
-	}
-	var err error
-	if a.kafka, err = kafka.Open(kafka.Options{Brokers: a.brokers}); err != nil {
-		return err
-	}
-	a.onStop(a.kafka.Close)
-	a.relay = &outbox.Relay{Store: a.store, Publisher: a.kafka, Clock: a.clock, Log: a.log}
-	if duty := a.duty(dutyRelay); duty != nil {
-		a.relay.Duty = duty
-	}
-	if err := a.relay.Start(context.WithoutCancel(ctx)); err != nil {
-		return err
-	}
-	a.onStop(a.relay.Stop)
-	return nil
-}
-
 // openDomain makes the consultation and the record around it.
 func (a *App) openDomain(context.Context) error {
 	if a.hub.Shared = a.cfg.shared(); a.hub.Shared {
@@ -257,21 +221,7 @@ func (a *App) firstTopics(ctx context.Context) error {
 // openTopics makes the topics of every organisation, so that source systems
 // can subscribe before anything happens.
 func (a *App) openTopics(ctx context.Context) error {
-	var names []string
-	err := a.store.View(ctx, func(r store.Reader) error {
-		for offset := 0; ; offset += organizationsAtOnce {
-			page, err := r.Search(store.Query{Type: "Organization", Offset: offset, Count: organizationsAtOnce})
-			if err != nil {
-				return err
-			}
-			for _, o := range page.Resources {
-				names = append(names, a.topics.Names(o.ID)...)
-			}
-			if !page.More {
-				return nil
-			}
-		}
-	})
+	names, err := organizationTopics(ctx, a.store, a.topics)
 	if err != nil || len(names) == 0 {
 		return err
 	}

@@ -17,19 +17,27 @@ import (
 // runs on a laptop. Each field can be set by the environment variable in its
 // tag, or by a file that uses the same names; the command line wins over both.
 type Config struct {
-	Data            string        `env:"JUMPA_DATA" flag:"--data" help:"directory of the database, the broker's log and the demo credentials"`
-	Listen          string        `env:"JUMPA_LISTEN" flag:"--listen" help:"address of the HTTP server"`
-	KafkaListen     string        `env:"JUMPA_KAFKA_LISTEN" flag:"--kafka-listen" help:"address of the embedded Kafka-protocol broker"`
-	UDPListen       string        `env:"JUMPA_UDP_LISTEN" flag:"--udp-listen" help:"address of the UDP port for embedded calls"`
-	PublicURL       string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
-	Validation      string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
-	CORSOrigins     string        `env:"JUMPA_CORS_ORIGINS" help:"web origins whose pages may use the FHIR interface from a browser, such as https://app.example, separated by commas; * for all, none when empty"`
-	CheckInBefore   time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
-	Grace           time.Duration `env:"JUMPA_GRACE" help:"a checked-in consultation may start this long after its end"`
-	CodeCourierURL  string        `env:"JUMPA_CODE_COURIER_URL" help:"HTTPS address that delivers one-time codes; the development inbox when empty, on loopback only"`
-	KafkaBrokers    string        `env:"JUMPA_KAFKA_BROKERS" help:"addresses of Apache Kafka, separated by commas; the embedded broker when empty"`
-	MeetingProvider string        `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
-	DatabaseURL     string        `env:"JUMPA_DATABASE_URL" help:"postgres://… of a PostgreSQL database, or the file of a SQLite database; jumpa.db in the data directory when empty"`
+	Data             string        `env:"JUMPA_DATA" flag:"--data" help:"directory of the database, the broker's log and the demo credentials"`
+	Listen           string        `env:"JUMPA_LISTEN" flag:"--listen" help:"address of the HTTP server"`
+	KafkaListen      string        `env:"JUMPA_KAFKA_LISTEN" flag:"--kafka-listen" help:"address of the embedded Kafka-protocol broker"`
+	UDPListen        string        `env:"JUMPA_UDP_LISTEN" flag:"--udp-listen" help:"address of the UDP port for embedded calls"`
+	PublicURL        string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
+	Validation       string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
+	CORSOrigins      string        `env:"JUMPA_CORS_ORIGINS" help:"web origins whose pages may use the FHIR interface from a browser, such as https://app.example, separated by commas; * for all, none when empty"`
+	CheckInBefore    time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
+	Grace            time.Duration `env:"JUMPA_GRACE" help:"a checked-in consultation may start this long after its end"`
+	CodeCourierURL   string        `env:"JUMPA_CODE_COURIER_URL" help:"HTTPS address that delivers one-time codes; the development inbox when empty, on loopback only"`
+	KafkaBrokers     string        `env:"JUMPA_KAFKA_BROKERS" help:"addresses of Apache Kafka, separated by commas; the embedded broker when empty"`
+	KafkaCA          string        `env:"JUMPA_KAFKA_CA" help:"PEM file of the authorities that the brokers' certificates stand on, or system for those of the operating system; no TLS when empty"`
+	KafkaCertificate string        `env:"JUMPA_KAFKA_CERTIFICATE" help:"PEM file of the exchange's own certificate"`
+	KafkaKey         string        `env:"JUMPA_KAFKA_KEY" help:"PEM file of its private key"`
+	KafkaMechanism   string        `env:"JUMPA_KAFKA_MECHANISM" help:"how to sign in: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER; not at all when empty"`
+	KafkaUser        string        `env:"JUMPA_KAFKA_USER" help:"user of SCRAM or PLAIN"`
+	KafkaPassword    string        `env:"JUMPA_KAFKA_PASSWORD" help:"password of SCRAM or PLAIN; keep it secret"`
+	KafkaTokenFile   string        `env:"JUMPA_KAFKA_TOKEN_FILE" help:"file that holds the token of OAUTHBEARER, read at every sign-in"`
+
+	MeetingProvider string `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
+	DatabaseURL     string `env:"JUMPA_DATABASE_URL" help:"postgres://… of a PostgreSQL database, or the file of a SQLite database; jumpa.db in the data directory when empty"`
 
 	JitsiDomain       string `env:"JUMPA_JITSI_DOMAIN" help:"jitsi: public host of its web app"`
 	JitsiControlURL   string `env:"JUMPA_JITSI_CONTROL_URL" help:"jitsi: Prosody's HTTP port on the private network"`
@@ -77,6 +85,9 @@ func (c Config) check() error {
 	}
 	if _, err := c.mode(); err != nil {
 		return err
+	}
+	if signs := c.KafkaMechanism + c.KafkaUser + c.KafkaPassword + c.KafkaTokenFile + c.KafkaCA + c.KafkaCertificate + c.KafkaKey; signs != "" && c.KafkaBrokers == "" {
+		return usage("JUMPA_KAFKA_BROKERS: needed for the other settings of Kafka; the embedded broker has no sign-in")
 	}
 	if err := c.checkCalls(); err != nil {
 		return err

@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent is gone
 		os.Exit(0)
 	}
-	postgrestest.Run(m)
+	postgrestest.Run(m, func() { _ = os.RemoveAll(built.dir) })
 }
 
 // embedded runs the embedded broker in a process of its own.

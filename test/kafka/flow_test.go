@@ -2,14 +2,18 @@ package kafka_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
@@ -19,11 +23,8 @@ import (
 // is killed between the two.
 func TestFlows(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	binary, data, url := filepath.Join(dir, "jumpa"), filepath.Join(dir, "data"), ""
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/jumpa-hie/jumpa/cmd/jumpa").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	dir, binary, url := t.TempDir(), jumpa(t), ""
+	data := filepath.Join(dir, "data")
 	k := production(t)
 	revive := func() {}
 	if k.kill != nil {
@@ -115,6 +116,80 @@ func TestFlows(t *testing.T) {
 	if seen == 0 {
 		t.Error("the brokers have no announcement: the flows took another way")
 	}
+}
+
+// TestSettings signs the program in at the brokers in every way that has
+// settings, and with wrong ones.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s := ours(t)
+	users := []kadm.UpsertSCRAM{{User: "exchange", Mechanism: kadm.ScramSha512, Iterations: 4096, Password: "exchange-password"}}
+	if made, err := admin(t, s.open).AlterUserSCRAMs(patience(t), nil, users); err != nil || made.Error() != nil {
+		t.Fatal(err, made.Error())
+	}
+	ca := "JUMPA_KAFKA_CA=" + s.pki.ca()
+	cert, key := s.pki.issueFiles("certificate")
+	token := filepath.Join(t.TempDir(), "token")
+	write(t, token, s.pki.token("token")+"\n")
+	scram := []string{ca, "JUMPA_KAFKA_MECHANISM=SCRAM-SHA-512", "JUMPA_KAFKA_USER=exchange"}
+	for _, tc := range []struct {
+		name, broker string
+		settings     []string
+		fails        string // "" when a broker answers
+	}{
+		{"SCRAM", s.signIn, append(scram, "JUMPA_KAFKA_PASSWORD=exchange-password"), ""},
+		{"PLAIN", s.signIn, []string{ca, "JUMPA_KAFKA_MECHANISM=PLAIN", "JUMPA_KAFKA_USER=plain", "JUMPA_KAFKA_PASSWORD=plain-password"}, ""},
+		{"OAUTHBEARER", s.signIn, []string{ca, "JUMPA_KAFKA_MECHANISM=OAUTHBEARER", "JUMPA_KAFKA_TOKEN_FILE=" + token}, ""},
+		{"certificate", s.mutual, []string{ca, "JUMPA_KAFKA_CERTIFICATE=" + cert, "JUMPA_KAFKA_KEY=" + key}, ""},
+		{"wrong password", s.signIn, append(scram, "JUMPA_KAFKA_PASSWORD=wrong-password"), "SASL"},
+		{"authority of the system", s.signIn, append(scram[1:], "JUMPA_KAFKA_PASSWORD=exchange-password", "JUMPA_KAFKA_CA=system"), "x509"},
+		{"password in clear", s.open, []string{"JUMPA_KAFKA_MECHANISM=PLAIN", "JUMPA_KAFKA_PASSWORD=plain-password"}, "needs TLS"},
+		{"key without certificate", s.mutual, []string{ca, "JUMPA_KAFKA_KEY=" + key}, "go together"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			check := func(ctx context.Context) error {
+				cmd := program(jumpa(t), "check", "--data", t.TempDir())
+				cmd.Env = append(append(cmd.Env, "JUMPA_KAFKA_BROKERS="+tc.broker), tc.settings...)
+				out, err := cmd.CombinedOutput()
+				said := string(out)
+				switch {
+				case strings.Contains(said, "-password"):
+					t.Errorf("it shows a password:\n%s", said)
+				case tc.fails == "" && err == nil && strings.Contains(said, "a broker answers"):
+					return nil
+				case tc.fails != "" && err != nil && strings.Contains(said, tc.fails):
+					return nil
+				}
+				return fmt.Errorf("%v\n%s", err, said)
+			}
+			eventually(t, check)
+		})
+	}
+}
+
+// built is the program as it is delivered.
+var built struct {
+	sync.Once
+	dir string
+	err error
+}
+
+// jumpa builds the program once and gives its file.
+func jumpa(t *testing.T) string {
+	t.Helper()
+	built.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "jumpa"); built.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", filepath.Join(built.dir, "jumpa"), "github.com/jumpa-hie/jumpa/cmd/jumpa").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, "jumpa")
 }
 
 // program runs the exchange's program without the settings of this process.

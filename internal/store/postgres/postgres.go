@@ -159,6 +159,30 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	})
 }
 
+// Version gives the version of the schema that a database has, 0 when it is
+// empty, and that of this program. It changes nothing.
+func Version(ctx context.Context, url string) (has, ours int, err error) {
+	files, err := schema.ReadDir("schema")
+	if err != nil {
+		return 0, 0, err
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return 0, 0, err
+	}
+	config.ConnectTimeout = 5 * time.Second
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	err = c.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&has)
+	if is(err, "42P01") { // no such table
+		err = nil
+	}
+	return has, len(files), err
+}
+
 // Close waits for the transactions under way and closes all connections.
 func (s *Store) Close() error {
 	s.mu.Lock()

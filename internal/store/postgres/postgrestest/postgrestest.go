@@ -39,9 +39,13 @@ var shared struct {
 	err    error
 }
 
-// Run runs the tests of a package, as its TestMain, and then stops the server.
-func Run(m *testing.M) {
+// Run runs the tests of a package, as its TestMain, and then cleans up and
+// stops the server.
+func Run(m *testing.M, cleanup ...func()) {
 	code := m.Run()
+	for _, clean := range cleanup {
+		clean()
+	}
 	if shared.server != nil {
 		_ = shared.server.Stop("immediate")
 	}

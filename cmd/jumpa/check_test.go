@@ -1,0 +1,45 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
+)
+
+func TestCheckAndMigrate(t *testing.T) {
+	database := "JUMPA_DATABASE_URL=" + postgrestest.Database(t)
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	for _, c := range []struct {
+		name        string
+		environment []string
+		command     string
+		status      int
+		says        []string
+	}{
+		{"a laptop", nil, "check", 0, []string{"ok  configuration", "a file that will be made", "embedded broker", "embedded calls"}},
+		{"an empty database", []string{database}, "check", 0, []string{"PostgreSQL, empty"}},
+		{"migrate", []string{database}, "migrate", 0, []string{"has the schema of this program"}},
+		{"migrate again", []string{database}, "migrate", 0, []string{"has the schema of this program"}},
+		{"a database", []string{database}, "check", 0, []string{"PostgreSQL, schema 1"}},
+		{"no database and no broker", []string{"JUMPA_DATABASE_URL=postgres://hie:clinic-secret@127.0.0.1:1/hie", "JUMPA_KAFKA_BROKERS=127.0.0.1:1"}, "check", 1,
+			[]string{"FAILED  database", "FAILED  kafka", "ok      meetings"}},
+		{"no meetings", []string{"JUMPA_MEETING_PROVIDER=jitsi", "JUMPA_JITSI_DOMAIN=meet.example.my", "JUMPA_JITSI_CONTROL_URL=http://127.0.0.1:1",
+			"JUMPA_JITSI_BEARER=0123456789abcdef0123456789abcdef"}, "check", 1, []string{"FAILED  meetings", "Prosody does not answer"}},
+		{"a wrong setting", []string{"JUMPA_VALIDATION=severe"}, "check", 1, []string{"FAILED  configuration", "JUMPA_VALIDATION"}},
+		{"Kafka's settings without Kafka", []string{"JUMPA_KAFKA_USER=exchange"}, "check", 1, []string{"JUMPA_KAFKA_BROKERS"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := runs(t, c.environment, c.command, "--data", nowhere)
+			if r.status != c.status || strings.Contains(r.stdout+r.stderr, "clinic-secret") {
+				t.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(r.stdout, want) {
+					t.Errorf("it does not say %q:\n%s", want, r.stdout)
+				}
+			}
+		})
+	}
+}
