@@ -76,11 +76,11 @@ func (f *FHIR) statement(mode string) (taggedBody, error) {
 		f.capability.base = base
 		f.capability.bodies = map[string]taggedBody{"": tagged(full), "full": tagged(full), "normative": tagged(normative(nil, doc.Root(), ""))}
 	}
+	if mode == "terminology" && f.terms != nil && f.capability.bodies[mode].body == nil {
+		f.capability.bodies[mode] = tagged(fhir.Marshal(f.describeTerms()))
+	}
 	if s, ok := f.capability.bodies[mode]; ok {
 		return s, nil
-	}
-	if mode == "terminology" {
-		return taggedBody{}, fhir.Errorf(fhir.CodeNotSupported, "", "The exchange has no TerminologyCapabilities.").WithStatus(http.StatusBadRequest)
 	}
 	return taggedBody{}, fhir.Errorf(fhir.CodeInvalid, "", "The mode of the metadata is full, normative or terminology.")
 }

@@ -200,7 +200,7 @@ func (s *server) resolves(t *testing.T, typ, canonical string) bool {
 func TestCapabilityStatementIsValid(t *testing.T) {
 	s := newServer(t)
 	v := validate.New(validate.Options{Timeout: time.Minute})
-	for _, mode := range []string{"", "?mode=full", "?mode=normative", "?_summary=true"} {
+	for _, mode := range []string{"", "?mode=full", "?mode=normative", "?mode=terminology", "?_summary=true"} {
 		w := s.do(auth.Principal{}, "GET", Root+"/metadata"+mode, "", nil)
 		doc, err := fhir.ParseWithin(w.Body.Bytes(), answerLimits)
 		if err != nil || w.Code != http.StatusOK {
@@ -253,6 +253,9 @@ func TestMetadataModes(t *testing.T) {
 		{"?mode=full", "", 200, `"security"`, ""},
 		{"?mode=normative", "", 200, `"interaction"`, `"security"`},
 		{"?mode=normative", "", 200, `"searchParam"`, `"conditionalCreate"`},
+		{"?mode=terminology", "", 200, `"resourceType":"TerminologyCapabilities"`, `"rest"`},
+		{"?mode=terminology", "", 200, `{"uri":"http://hl7.org/fhir/administrative-gender"`, ""},
+		{"?mode=terminology", "", 200, `"paging":true`, ""},
 		{"?mode=other", "", 400, "full, normative or terminology", ""},
 		{"?_summary=true", "", 200, "SUBSETTED", `"searchInclude"`},
 		{"?_elements=software", "", 200, `"software"`, `"title"`},

@@ -78,14 +78,16 @@ func newServer(t testing.TB) *server {
 		}
 	})
 	s.store = db
-	derived := library.New(clock(), base)
-	derived.Add("OperationDefinition", Operations)
-	derived.Add("CapabilityStatement", func() []library.Item { return s.Statements() })
-	x := newExchange(t, derived.Over(db), base, clock, slog.New(slog.DiscardHandler))
 	terms, err := terminology.New(terminology.Options{Documents: mycore.Definitions(), Normalize: mycore.Normalize})
 	if err != nil {
 		t.Fatal(err)
 	}
+	derived := library.New(clock(), base)
+	derived.Add("OperationDefinition", Operations)
+	derived.Add("CapabilityStatement", func() []library.Item { return s.Statements() })
+	derived.Add("TerminologyCapabilities", func() []library.Item { return s.TerminologyStatements() })
+	derived.AddTerms(terms)
+	x := newExchange(t, derived.Over(db), base, clock, slog.New(slog.DiscardHandler))
 	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Terms: terms, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)
 	}

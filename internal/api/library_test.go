@@ -65,6 +65,13 @@ func TestLibrary(t *testing.T) {
 		{name: "search parameters by target", url: "/SearchParameter?target=Slot&base=Appointment", status: 200, contains: `"id":"Appointment-slot"`},
 		{name: "all of them, page by page", url: "/SearchParameter?_count=200&_elements=url", status: 200, contains: `"next"`},
 
+		{name: "a code system of R4", url: "/CodeSystem?url=http://hl7.org/fhir/administrative-gender&_total=accurate", status: 200, contains: `"total":1 & "code":"female" & "content":"complete"`},
+		{name: "a value set of R4", url: "/ValueSet/administrative-gender", status: 200, contains: `"url":"http://hl7.org/fhir/ValueSet/administrative-gender" & "versionId":"1"`},
+		{name: "code systems by a code", url: "/CodeSystem?code=genderqueer,female&_summary=true", status: 200, contains: `"id":"administrative-gender"`},
+		{name: "value sets by title", url: "/ValueSet?title=AdministrativeGender&_summary=true", status: 200, contains: `"id":"administrative-gender"`},
+		{name: "terminology", url: "/TerminologyCapabilities/exchange", status: 200, contains: `"uri":"http://fhir.hie.moh.gov.my/CodeSystem/service-type-my-core"`},
+		{name: "the statement", url: "/CapabilityStatement?software=jumpa&resource=Patient&mode=server&_elements=url", status: 200, contains: `"id":"exchange" & SUBSETTED`, excludes: `"interaction"`},
+
 		{name: "referred to by a condition", method: "POST", url: "/Basic", body: slots, status: 201, contains: `"reference":"StructureDefinition/Slot"`},
 		{name: "included", url: "/Basic?subject=StructureDefinition/Slot&_include=Basic:subject", status: 200, contains: `"mode":"include" & "path":"Slot.overbooked"`},
 		{name: "what refers to it", url: "/StructureDefinition?_id=Slot&_revinclude=Basic:subject", status: 200, contains: `"mode":"include" & "resourceType":"Basic"`},

@@ -168,12 +168,14 @@ func (a *App) openDomain(context.Context) error {
 		Window: consult.Window{Before: a.cfg.CheckInBefore, Grace: a.cfg.Grace}, Log: a.log,
 	}
 	a.calls.SetAdmission(a.consult)
-	derived := library.New(a.clock(), a.base)
-	derived.Add("OperationDefinition", api.Operations)
-	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
 	if a.terms, err = terms(); err != nil {
 		return err
 	}
+	derived := library.New(a.clock(), a.base)
+	derived.Add("OperationDefinition", api.Operations)
+	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
+	derived.Add("TerminologyCapabilities", func() []library.Item { return a.fhir.TerminologyStatements() })
+	derived.AddTerms(a.terms)
 	a.exchange = &exchange.Service{
 		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
 		Terminology: searchTerms{a.terms, a.base},

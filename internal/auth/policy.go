@@ -44,6 +44,7 @@ var policy = map[string]struct{ read, write reach }{
 	"OperationDefinition":     {directory, nothing},
 	"SearchParameter":         {directory, nothing},
 	"StructureDefinition":     {directory, nothing},
+	"TerminologyCapabilities": {directory, nothing},
 	"ValueSet":                {directory, nothing},
 	"AuditEvent":              {own, nothing},
 }

@@ -77,6 +77,7 @@ type shelf struct {
 	fill    sync.Once
 	books   []*book // in the order of their sources
 	byID    map[string]*book
+	index   sync.Once
 }
 
 // book is one resource, written when it is first opened.
@@ -85,6 +86,7 @@ type book struct {
 	shelf *shelf
 	write sync.Once
 	store.Resource
+	doc     *fhir.Document // until it is indexed, when it was made as one
 	index   sync.Once
 	entries []store.Entry
 }
@@ -113,38 +115,40 @@ func (s *shelf) find(id string) *book {
 func (b *book) open() store.Resource {
 	b.write.Do(func() {
 		made := b.shelf.library.made
-		b.Resource = store.Resource{
-			Type: b.shelf.typ, ID: b.item.ID, Version: 1, Updated: made, Method: "PUT",
-			Body: stamped(b.item, made),
+		b.Resource = store.Resource{Type: b.shelf.typ, ID: b.item.ID, Version: 1, Updated: made, Method: "PUT"}
+		switch content := b.item.Make().(type) {
+		case *fhir.Document:
+			doc, err := content.Stamp(b.item.ID, 1, made)
+			b.sound(err)
+			b.Body, b.doc = doc.Bytes(), doc
+		default:
+			body := bytes.TrimSuffix(fhir.Marshal(content), []byte("}"))
+			b.Body = append(body, `,"meta":{"versionId":"1","lastUpdated":"`+fhir.FormatInstant(made)+`"}}`...)
 		}
 	})
 	return b.Resource
 }
 
-// stamped writes an item with the meta that every record has.
-func stamped(item Item, at time.Time) []byte {
-	made := item.Make()
-	if doc, ok := made.(*fhir.Document); ok {
-		doc, err := doc.Stamp(item.ID, 1, at)
-		if err != nil {
-			panic("library: " + item.ID + ": " + err.Error()) // our own
-		}
-		return doc.Bytes()
-	}
-	body := bytes.TrimSuffix(fhir.Marshal(made), []byte("}"))
-	return append(body, `,"meta":{"versionId":"1","lastUpdated":"`+fhir.FormatInstant(at)+`"}}`...)
-}
-
 // values gives what the resource is found by.
 func (b *book) values() []store.Entry {
 	b.index.Do(func() {
-		doc, err := fhir.ParseWithin(b.open().Body, limits)
-		if err != nil {
-			panic("library: " + b.shelf.typ + "/" + b.item.ID + ": " + err.Error()) // our own
+		body, doc := b.open().Body, b.doc
+		if doc == nil {
+			var err error
+			doc, err = fhir.ParseWithin(body, limits)
+			b.sound(err)
 		}
 		b.entries = search.Index(doc, b.shelf.library.base())
+		b.doc = nil
 	})
 	return b.entries
+}
+
+// sound stops at a fault in what the program made itself.
+func (b *book) sound(err error) {
+	if err != nil {
+		panic("library: " + b.shelf.typ + "/" + b.item.ID + ": " + err.Error())
+	}
 }
 
 // limits are those of a large definition.

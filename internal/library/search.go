@@ -2,8 +2,10 @@ package library
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -13,7 +15,7 @@ import (
 // query asks for none.
 func (s *shelf) search(q store.Query) (store.Page, error) {
 	var found []*book
-	for _, b := range s.all() {
+	for _, b := range s.indexed() {
 		record := search.Record{ID: b.item.ID, Updated: b.shelf.library.made, Entries: b.values()}
 		meets, err := record.Meets(q.Where)
 		if err != nil {
@@ -41,6 +43,25 @@ func (s *shelf) search(q store.Query) (store.Page, error) {
 	page := pageOf(found, q.Offset, q.Count)
 	page.Total = total
 	return page, nil
+}
+
+// indexed gives all resources once it is known what they are found by: at the
+// first search they are made and read by as many at once as there are processors.
+func (s *shelf) indexed() []*book {
+	all := s.all()
+	s.index.Do(func() {
+		var wait sync.WaitGroup
+		workers := runtime.GOMAXPROCS(0)
+		for first := range workers {
+			wait.Go(func() {
+				for i := first; i < len(all); i += workers {
+					all[i].values()
+				}
+			})
+		}
+		wait.Wait()
+	})
+	return all
 }
 
 func pageOf(all []*book, offset, count int) (page store.Page) {

@@ -19,7 +19,7 @@ func TestOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	st := whole().Over(db)
+	st := whole(t).Over(db)
 	basic := store.Resource{Type: "Basic", ID: "b1", Version: 1, Updated: opened, Method: "PUT", Organization: "o1", Body: []byte(`{"resourceType":"Basic","id":"b1"}`)}
 	err = st.Update(t.Context(), func(tx store.Tx) error { return tx.PutResource(basic, nil, nil) })
 	if err != nil {
