@@ -43,10 +43,7 @@ func (c *compiler) compile(vs *ValueSet) (*Set, error) {
 	if len(vs.Include) == 0 && len(vs.Expansion) == 0 {
 		return nil, fhir.Errorf(fhir.CodeInvalid, "ValueSet.compose", "The value set includes nothing.").WithStatus(422)
 	}
-	out, err := c.expansion(vs.Expansion)
-	if err != nil {
-		return nil, err
-	}
+	out := newSet()
 	for _, inc := range vs.Include {
 		part, err := c.include(inc)
 		if err != nil {
@@ -66,6 +63,12 @@ func (c *compiler) compile(vs *ValueSet) (*Set, error) {
 			return nil, err
 		}
 		out = out.minus(part)
+	}
+	if len(vs.Expansion) > 0 && (len(vs.Include) == 0 || !out.Complete()) {
+		var err error
+		if out, err = c.expansion(vs.Expansion); err != nil {
+			return nil, err
+		}
 	}
 	if vs.ActiveOnly {
 		gone := newSet()

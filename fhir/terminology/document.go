@@ -82,8 +82,10 @@ func ReadValueSet(doc *fhir.Document) (*ValueSet, error) {
 	for m := range n.All("compose.exclude") {
 		vs.Exclude = append(vs.Exclude, readInclude(m))
 	}
-	if len(vs.Include) == 0 {
-		vs.read(n.Get("expansion"))
+	expansion := n.Get("expansion")
+	vs.read(expansion)
+	if total, said := expansion.Get("total").Int(); said && total > int64(len(vs.Expansion)) {
+		vs.Expansion = nil // a page of it
 	}
 	return vs, nil
 }

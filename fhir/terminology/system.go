@@ -126,8 +126,9 @@ func (c *Concept) Property(code string) (values []string) {
 	return values
 }
 
-// DisplayIn gives the display in a language, such as nl or zh-CN: the
-// designation of that language or of the one it belongs to, else the display.
+// DisplayIn gives the display in a language, such as nl or zh-CN, or in the
+// first of several: the designation of that language or of the one that it is a
+// variant of. Without one it is the display, which is English.
 func (c *Concept) DisplayIn(language string) string {
 	return displayIn(c.Display, c.Designations, language)
 }
@@ -142,9 +143,15 @@ func displayIn(display string, designations []Designation, language string) stri
 				return d.Value
 			}
 		}
+		if wanted == "*" || strings.EqualFold(wanted, ownLanguage) {
+			break
+		}
 	}
 	return display
 }
+
+// ownLanguage is that of the displays of R4 and MY Core.
+const ownLanguage = "en"
 
 // preferred lists the languages of an Accept-Language or a displayLanguage,
 // each with the one that it is a variant of.

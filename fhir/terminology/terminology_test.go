@@ -167,7 +167,7 @@ func TestCompose(t *testing.T) {
 		}
 		return `{"system":"http://x/plants","filter":[` + strings.Join(all, ",") + `]}`
 	}
-	for _, c := range []struct{ name, include, exclude, more, want string }{
+	for _, c := range []struct{ name, include, exclude, more, beside, want string }{
 		{name: "all", include: `{"system":"http://x/plants"}`, want: "plant tree oak apple herb mint fern fruit"},
 		{name: "a version", include: `{"system":"http://x/plants","version":"2"}`, want: "plant tree oak apple herb mint fern fruit"},
 		{name: "another version", include: `{"system":"http://x/plants","version":"1"}`, want: "Version 1"},
@@ -215,13 +215,16 @@ func TestCompose(t *testing.T) {
 		{name: "is-a of a property", include: plant("kin is-a herb"), want: "concept alone"},
 		{name: "a bad pattern", include: plant("code regex ("), want: "cannot be read"},
 		{name: "a long pattern", include: plant("code regex " + strings.Repeat("a", 501)), want: "longer"},
+		{name: "an unknown system with an expansion", include: `{"system":"http://loinc.org"}`, beside: `,"expansion":{"total":1,"contains":[{"system":"http://loinc.org","code":"1-8"}]}`, want: "1-8"},
+		{name: "an unknown system with a page of an expansion", include: `{"system":"http://loinc.org"}`, beside: `,"expansion":{"total":2,"contains":[{"system":"http://loinc.org","code":"1-8"}]}`, want: "http://loinc.org are not known"},
+		{name: "a known system with an expansion", include: plant("code = oak"), beside: `,"expansion":{"contains":[{"system":"http://x/plants","code":"mint"}]}`, want: "oak"},
 		{name: "no include", want: "includes nothing"},
 		{name: "an empty include", include: `{}`, want: "names a system or value sets"},
 		{name: "codes without a system", include: `{"concept":[{"code":"x"}],"valueSet":["http://x/trees"]}`, want: "need the system"},
 		{name: "codes and filters", include: `{"system":"http://x/plants","concept":[{"code":"oak"}],"filter":[{"property":"code","op":"=","value":"oak"}]}`, want: "either codes or filters"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			vs, err := terminology.ReadValueSet(parse(t, `{"resourceType":"ValueSet","status":"draft","compose":{"include":[`+c.include+`],"exclude":[`+c.exclude+`]`+c.more+`}}`))
+			vs, err := terminology.ReadValueSet(parse(t, `{"resourceType":"ValueSet","status":"draft","compose":{"include":[`+c.include+`],"exclude":[`+c.exclude+`]`+c.more+`}`+c.beside+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -270,6 +273,7 @@ func TestDisplaysAndLetters(t *testing.T) {
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "mint", Display: "Spearmint"}}}, false, "Peppermint"},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "OAK", Display: "pokok  OAK"}}}, true, "Oak"},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "oak"}}, Language: "ms-MY, en;q=0.5"}, true, "Pokok oak"},
+		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "oak"}}, Language: "en-GB,ms"}, true, "Oak"},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "apple"}}}, false, ""},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "plant"}}}, false, ""},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "plant"}}, Abstract: true}, true, ""},

@@ -9,7 +9,8 @@ type ValueSet struct {
 	// ActiveOnly leaves inactive codes out (compose.inactive is false).
 	ActiveOnly bool
 
-	// Expansion holds the codes of a definition that has nothing but these.
+	// Expansion holds the codes that the value set was sent with. They count
+	// where the definition says nothing, or names codes that are not known here.
 	Expansion []Listed
 }
 
