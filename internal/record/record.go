@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -23,6 +24,9 @@ type Keeper struct {
 	Clock  func() time.Time
 	Topics *subscription.Set
 	Base   func() string // the FHIR base URL that events name
+
+	once sync.Once
+	book *subscription.Book
 }
 
 // Current is a resource with its document. Doc is nil after a deletion.
@@ -85,7 +89,8 @@ func (k *Keeper) Put(tx store.Tx, v Version) (*Current, error) {
 		return nil, err
 	}
 	res.Body = doc.Bytes()
-	add, remove := search.Diff(k.index(before), k.index(doc))
+	entries := k.index(doc)
+	add, remove := search.Diff(k.index(before), entries)
 	if err := tx.PutResource(res, add, remove); err != nil {
 		return nil, err
 	}
@@ -95,7 +100,14 @@ func (k *Keeper) Put(tx store.Tx, v Version) (*Current, error) {
 		}
 	}
 	c := &Current{Resource: res, Doc: doc}
-	return c, k.announce(tx, v, before, c)
+	change := subscription.Change{
+		Before: before, After: doc, Version: res.Version, At: res.Updated,
+		Provider: v.Provider, By: v.By.Organization, Trace: traceparent(v.By.Trace),
+	}
+	if err := k.announce(tx, change); err != nil {
+		return nil, err
+	}
+	return c, k.notice(tx, change, entries)
 }
 
 // Relabel keeps a document in the place of the one that a version has: the
@@ -128,20 +140,15 @@ func (k *Keeper) index(doc *fhir.Document) []store.Entry {
 }
 
 // announce puts an event into the outbox for every topic that the change meets.
-func (k *Keeper) announce(tx store.Tx, v Version, before *fhir.Document, after *Current) error {
-	change := subscription.Change{
-		Before: before, After: after.Doc, Version: after.Version, At: after.Updated,
-		Provider: v.Provider, By: v.By.Organization, Trace: traceparent(v.By.Trace),
-	}
+func (k *Keeper) announce(tx store.Tx, change subscription.Change) error {
 	matches := k.Topics.Match(change)
 	if len(matches) == 0 {
 		return nil
 	}
-	included, err := included(tx, after.Doc)
-	if err != nil {
+	var err error
+	if change.Includes, err = Included(tx, change.After); err != nil {
 		return err
 	}
-	change.Includes = included
 	for _, m := range matches {
 		number, err := tx.NextNumber("topic:" + m.Name)
 		if err != nil {
@@ -164,8 +171,8 @@ func traceparent(trace string) string {
 	return "00-" + trace + "-" + hex.EncodeToString(span[:]) + "-01"
 }
 
-// included gives the documents that travel with the focus of an event.
-func included(r store.Reader, doc *fhir.Document) ([]*fhir.Document, error) {
+// Included gives the documents that may travel with the focus of an event.
+func Included(r store.Reader, doc *fhir.Document) ([]*fhir.Document, error) {
 	var docs []*fhir.Document
 	for _, path := range []string{"subject.reference", "appointment.reference", "participant.actor.reference"} {
 		for n := range doc.All(path) {

@@ -200,8 +200,8 @@ func legal(id string) string {
 	return b.String()[:longestOrganization-34] + "__" + hex.EncodeToString(sum[:16])
 }
 
-// canonical gives the name of the topic without its organisation.
-func (t Topic) canonical() string {
+// ID gives the id of the topic: its name without the organisation.
+func (t Topic) ID() string {
 	return strings.Trim(strings.ReplaceAll(t.Name, Organization, ""), ".-_")
 }
 
@@ -213,4 +213,19 @@ func ID(name string) string {
 	}
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:16])
+}
+
+// Canonical gives the URL by which a topic is named to clients, below the FHIR
+// base URL.
+func Canonical(base, id string) string {
+	return strings.TrimSuffix(base, "/") + "/SubscriptionTopic/" + id
+}
+
+// Find gives the topic with an id.
+func (s *Set) Find(id string) (Topic, bool) {
+	i := slices.IndexFunc(s.topics, func(t Topic) bool { return t.ID() == id })
+	if i < 0 {
+		return Topic{}, false
+	}
+	return s.topics[i], true
 }
