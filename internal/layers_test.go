@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/auth", "internal/search", "internal/store/query"},
 	{"internal/notify", "internal/audit", "internal/subscription", "internal/library", "internal/store/storetest", "internal/store/postgres/postgrestest", "internal/lease"},
 	{"internal/store/sqlite", "internal/store/postgres", "internal/record"},
-	{"internal/booking"},
+	{"internal/booking", "internal/delivery"},
 	{"internal/consult"},
 	{"internal/exchange"},
 	{"source", "internal/outbox", "internal/kafka", "internal/meeting/room/signal", "internal/meeting/jitsi/roster", "internal/meeting/jitsitest"},
