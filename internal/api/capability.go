@@ -98,6 +98,9 @@ func (f *FHIR) describeAll() *capabilityStatement {
 		Documentation: "A search gives a page at a time, with links to the next. What it does not know it ignores and says so; under Prefer: handling=strict it refuses it. " +
 			"Answers are shaped by _summary, _elements, _sort, _count, _total, _include and _revinclude. Bodies and answers may be compressed with gzip.",
 	}
+	if f.subs != nil {
+		rest.Extension = []extension{{URL: extensionSocket, ValueURI: f.socketURL()}}
+	}
 	for _, rt := range f.routes {
 		if strings.Contains(rt.pattern, "{type}") {
 			continue
@@ -119,6 +122,7 @@ func (f *FHIR) describeAll() *capabilityStatement {
 			if c.SupportedProfile = profiles[typ]; c.can("search-type") && search.Stored(typ) {
 				c.SearchRevInclude = append([]string{search.Any}, included[typ]...)
 			}
+			f.describeSubscriptions(&c)
 			rest.Resource = append(rest.Resource, c)
 		}
 	}

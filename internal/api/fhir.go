@@ -55,11 +55,12 @@ type Exchange interface {
 
 // FHIROptions is what NewFHIR needs.
 type FHIROptions struct {
-	Exchange Exchange
-	Terms    *terminology.Service // answers questions about codes
-	Base     func() string        // the public FHIR base URL, such as https://host/baseR4
-	Clock    func() time.Time     // nil: time.Now
-	Version  string               // of the program, for the CapabilityStatement
+	Exchange      Exchange
+	Terms         *terminology.Service // answers questions about codes
+	Subscriptions Subscriptions        // serves them; nil serves none
+	Base          func() string        // the public FHIR base URL, such as https://host/baseR4
+	Clock         func() time.Time     // nil: time.Now
+	Version       string               // of the program, for the CapabilityStatement
 	// PageKey seals the links between pages of a result: 32 bytes, the same
 	// on every node. When it is empty, a random key is made and links do not
 	// outlive the process.
@@ -75,6 +76,7 @@ type FHIROptions struct {
 type FHIR struct {
 	exchange Exchange
 	terms    *terminology.Service
+	subs     Subscriptions
 	base     func() string
 	clock    func() time.Time
 	version  string
@@ -93,7 +95,7 @@ type FHIR struct {
 
 // NewFHIR gives the handler. The error says that the key is not 32 bytes.
 func NewFHIR(o FHIROptions) (*FHIR, error) {
-	f := &FHIR{exchange: o.Exchange, terms: o.Terms, base: o.Base, clock: o.Clock, version: o.Version, origins: o.Origins, mux: http.NewServeMux(), routes: routes}
+	f := &FHIR{exchange: o.Exchange, terms: o.Terms, subs: o.Subscriptions, base: o.Base, clock: o.Clock, version: o.Version, origins: o.Origins, mux: http.NewServeMux(), routes: routes}
 	if f.clock == nil {
 		f.clock = time.Now
 	}
@@ -177,6 +179,26 @@ var routes = []fhirRoute{
 	{"/{type}/{id}/$subsumes", aboutCodes("$subsumes", (*FHIR).subsumes)},
 	{"/{type}/$expand", aboutCodes("$expand", (*FHIR).expand)},
 	{"/{type}/{id}/$expand", aboutCodes("$expand", (*FHIR).expand)},
+	{"/{type}/$status", []fhirMethod{
+		{"GET", "$status", auth.Read, (*FHIR).subscriptionStatus},
+		{"POST", "$status", auth.Read, (*FHIR).subscriptionStatus},
+	}},
+	{"/{type}/{id}/$status", []fhirMethod{
+		{"GET", "$status", auth.Read, (*FHIR).subscriptionStatus},
+		{"POST", "$status", auth.Read, (*FHIR).subscriptionStatus},
+	}},
+	{"/{type}/{id}/$events", []fhirMethod{
+		{"GET", "$events", auth.Read, (*FHIR).subscriptionEvents},
+		{"POST", "$events", auth.Read, (*FHIR).subscriptionEvents},
+	}},
+	{"/{type}/$get-ws-binding-token", []fhirMethod{
+		{"GET", "$get-ws-binding-token", auth.Read, (*FHIR).bindingToken},
+		{"POST", "$get-ws-binding-token", auth.Read, (*FHIR).bindingToken},
+	}},
+	{"/{type}/{id}/$get-ws-binding-token", []fhirMethod{
+		{"GET", "$get-ws-binding-token", auth.Read, (*FHIR).bindingToken},
+		{"POST", "$get-ws-binding-token", auth.Read, (*FHIR).bindingToken},
+	}},
 	{"/", nil},
 }
 
@@ -232,6 +254,9 @@ func (f *FHIR) answer(w http.ResponseWriter, r *http.Request, rt fhirRoute, form
 	m, err := rt.method(w, r)
 	if err != nil {
 		return err
+	}
+	if r.PathValue("type") == topicType && f.subs != nil && derived[m.interaction] {
+		return f.topic(w, r, format)
 	}
 	if typ := r.PathValue("type"); typ != "" && !search.TypeNamed(typ) {
 		return fhir.Errorf(fhir.CodeNotSupported, "", "The address names no resource type of FHIR R4.").WithStatus(http.StatusNotFound)

@@ -20,6 +20,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/delivery"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/notify"
@@ -54,7 +55,14 @@ func newExchange(t testing.TB, db store.Store, base func() string, clock func() 
 	}
 	records := &record.Keeper{Clock: clock, Topics: topics, Base: base}
 	desk := &booking.Desk{Records: records}
+	guard, err := delivery.NewGuard("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &exchange.Service{
+		Subscriptions: &delivery.Service{
+			Store: db, Records: records, Topics: topics, Base: base, Guard: guard, Node: "one", Key: bytes.Repeat([]byte{8}, 32), Clock: clock, Log: log,
+		},
 		Store: db, Records: records, Booking: desk, Mode: mycore.Lenient, Base: base, Clock: clock,
 		Consult: &consult.Service{
 			Store: db, Records: records, Booking: desk, Hub: new(notify.Hub), Relay: func() {},
@@ -88,7 +96,7 @@ func newServer(t testing.TB) *server {
 	derived.Add("TerminologyCapabilities", func() []library.Item { return s.TerminologyStatements() })
 	derived.AddTerms(terms)
 	x := newExchange(t, derived.Over(db), base, clock, slog.New(slog.DiscardHandler))
-	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Terms: terms, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
+	if s.FHIR, err = NewFHIR(FHIROptions{Exchange: x, Terms: terms, Subscriptions: x.Subscriptions, Base: base, Clock: clock, PageKey: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)
 	}
 	return s

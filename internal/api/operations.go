@@ -75,6 +75,37 @@ var operations = []operation{
 		params: everythingParams,
 	},
 	{
+		name: "$status", id: "backport-subscription-status", url: backport + "backport-subscription-status", types: []string{"Subscription"}, title: "The state of Subscriptions",
+		says: "Tells of one Subscription, or of all that the caller may see, how it is and how many events it has had.",
+		params: []parameter{
+			{use: "in", name: "id", occurs: "0..*", typ: "id", says: "Only Subscriptions with these ids; passed over for one Subscription."},
+			{use: "in", name: "status", occurs: "0..*", typ: "code", says: "Only Subscriptions with these statuses; passed over for one Subscription."},
+			{use: "out", name: "return", occurs: "1..1", typ: "Bundle", says: "A searchset Bundle with Parameters for each Subscription."},
+		},
+	},
+	{
+		name: "$events", id: "backport-subscription-events", url: backport + "backport-subscription-events", types: []string{"Subscription"}, title: "The events of a Subscription",
+		says: "Gives events that a Subscription has had in the last 72 hours, whether they were delivered or not: a hundred at most, and no more than fit with their content. Ask again from the number after the last.",
+		params: []parameter{
+			{use: "in", name: "eventsSinceNumber", occurs: "0..1", typ: "string", says: "The first event number."},
+			{use: "in", name: "eventsUntilNumber", occurs: "0..1", typ: "string", says: "The last event number."},
+			{use: "in", name: "content", occurs: "0..1", typ: "code", says: "empty, id-only or full-resource; as the Subscription has it when left out."},
+			{use: "out", name: "return", occurs: "1..1", typ: "Bundle", says: "A notification Bundle of type history."},
+		},
+	},
+	{
+		name: "$get-ws-binding-token", id: "backport-subscription-get-ws-binding-token", url: backport + "backport-subscription-get-ws-binding-token",
+		types: []string{"Subscription"}, title: "A token to listen on a websocket",
+		says: "Gives a token, good for five minutes, with which a websocket is bound to Subscriptions whose channel is a websocket.",
+		params: []parameter{
+			{use: "in", name: "id", occurs: "0..*", typ: "id", says: "The Subscriptions to listen to; all that the caller may see when left out."},
+			{use: "out", name: "token", occurs: "1..1", typ: "string", says: "What to send after bind-with-token."},
+			{use: "out", name: "expiration", occurs: "1..1", typ: "dateTime", says: "Until when the token can be used."},
+			{use: "out", name: "subscription", occurs: "0..*", typ: "string", says: "The ids of the Subscriptions that the token is for."},
+			{use: "out", name: "websocket-url", occurs: "1..1", typ: "url", says: "Where the websocket is opened."},
+		},
+	},
+	{
 		name: "$lookup", id: "CodeSystem-lookup", types: []string{"CodeSystem"}, title: "What a code means",
 		says: "Gives what is known of a code: its display, designations and properties.",
 		params: []parameter{
@@ -169,6 +200,10 @@ var checkParams = []parameter{
 	{use: "out", name: "version", occurs: "0..1", typ: "string", says: "The version of that system."},
 	{use: "out", name: "inactive", occurs: "0..1", typ: "boolean", says: "True for a code that is no longer in use."},
 }
+
+// backport begins the addresses of the operations of the Subscriptions R5
+// Backport.
+const backport = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/"
 
 var everythingParams = []parameter{
 	{use: "in", name: "_since", occurs: "0..1", typ: "instant", says: "Only records that were changed at this time or later."},

@@ -39,6 +39,7 @@ type implementation struct {
 }
 
 type capabilityOfRest struct {
+	Extension     []extension        `json:"extension,omitempty"`
 	Mode          string             `json:"mode"`
 	Documentation string             `json:"documentation"`
 	Security      capabilitySecurity `json:"security"`
@@ -57,9 +58,10 @@ type capabilitySecurity struct {
 }
 
 type extension struct {
-	URL       string      `json:"url"`
-	ValueURI  string      `json:"valueUri,omitempty"`
-	Extension []extension `json:"extension,omitempty"`
+	URL            string      `json:"url"`
+	ValueURI       string      `json:"valueUri,omitempty"`
+	ValueCanonical string      `json:"valueCanonical,omitempty"`
+	Extension      []extension `json:"extension,omitempty"`
 }
 
 type concept struct {
@@ -78,6 +80,7 @@ type interaction struct {
 }
 
 type capabilityOfType struct {
+	Extension         []extension       `json:"extension,omitempty"`
 	Type              string            `json:"type"`
 	Profile           string            `json:"profile"`
 	SupportedProfile  []string          `json:"supportedProfile,omitempty"`

@@ -26,6 +26,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/api"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/delivery"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/kafka"
 	"github.com/jumpa-hie/jumpa/internal/library"
@@ -56,6 +57,7 @@ type App struct {
 	exchange *exchange.Service
 	fhir     *api.FHIR
 	terms    *terminology.Service
+	delivery *delivery.Service
 	access   access
 	cast     Credentials
 	desk     *desk.Desk // nil without a demo
@@ -76,7 +78,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.openDesk, a.keepTime,
+		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.deliver, a.openDesk, a.keepTime,
 	} {
 		if err := step(ctx); err != nil {
 			a.Stop()
@@ -152,7 +154,7 @@ func (a *App) openStore(ctx context.Context) error {
 }
 
 // openDomain makes the consultation and the record around it.
-func (a *App) openDomain(context.Context) error {
+func (a *App) openDomain(ctx context.Context) error {
 	if a.hub.Shared = a.cfg.shared(); a.hub.Shared {
 		follower := notify.Follower{Store: a.store, Hub: a.hub, Log: a.log}
 		a.run(follower.Run)
@@ -162,9 +164,16 @@ func (a *App) openDomain(context.Context) error {
 		return err
 	}
 	keeper := &record.Keeper{Clock: a.clock, Topics: a.topics, Base: a.base}
+	if err := a.openSubscriptions(ctx, keeper); err != nil {
+		return err
+	}
+	wake := func() {
+		a.relay.Wake()
+		a.delivery.Wake()
+	}
 	slots := &booking.Desk{Records: keeper}
 	a.consult = &consult.Service{
-		Store: a.store, Records: keeper, Booking: slots, Meeting: a.calls, Hub: a.hub, Relay: a.relay.Wake, Clock: a.clock,
+		Store: a.store, Records: keeper, Booking: slots, Meeting: a.calls, Hub: a.hub, Relay: wake, Clock: a.clock,
 		Window: consult.Window{Before: a.cfg.CheckInBefore, Grace: a.cfg.Grace}, Log: a.log,
 	}
 	a.calls.SetAdmission(a.consult)
@@ -177,7 +186,7 @@ func (a *App) openDomain(context.Context) error {
 	derived.Add("TerminologyCapabilities", func() []library.Item { return a.fhir.TerminologyStatements() })
 	derived.AddTerms(a.terms)
 	a.exchange = &exchange.Service{
-		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Mode: mode, Base: a.base, Clock: a.clock,
+		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Subscriptions: a.delivery, Mode: mode, Base: a.base, Clock: a.clock,
 		Terminology: searchTerms{a.terms, a.base},
 	}
 	if a.exchange.Validator, err = validator(a.base()); err != nil {

@@ -39,6 +39,9 @@ type Config struct {
 	MeetingProvider string `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
 	DatabaseURL     string `env:"JUMPA_DATABASE_URL" help:"postgres://… of a PostgreSQL database, or the file of a SQLite database; jumpa.db in the data directory when empty"`
 
+	HookAllow  string        `env:"JUMPA_HOOK_ALLOW" help:"hosts, addresses and networks (such as 10.1.0.0/16), separated by commas, to which notifications of Subscriptions may be sent; all public addresses when empty"`
+	HookGiveUp time.Duration `env:"JUMPA_HOOK_GIVE_UP" help:"how long a rest-hook that fails is tried again before its Subscription is in error"`
+
 	JitsiDomain       string `env:"JUMPA_JITSI_DOMAIN" help:"jitsi: public host of its web app"`
 	JitsiControlURL   string `env:"JUMPA_JITSI_CONTROL_URL" help:"jitsi: Prosody's HTTP port on the private network"`
 	JitsiBearer       string `env:"JUMPA_JITSI_BEARER" help:"jitsi: what Prosody shows in reservation requests and events, 32 characters or more; keep it secret"`
@@ -61,7 +64,7 @@ func Defaults() Config {
 	return Config{
 		Data: "jumpa-data", Listen: "127.0.0.1:8080", KafkaListen: "127.0.0.1:9092", UDPListen: "127.0.0.1:10000",
 		Validation: "lenient", CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
-		JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
+		HookGiveUp: 30 * time.Minute, JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
 	}
 }
 

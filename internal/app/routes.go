@@ -23,7 +23,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	a.fhir, err = api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Terms: a.terms, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
+	a.fhir, err = api.NewFHIR(api.FHIROptions{Exchange: a.exchange, Terms: a.terms, Subscriptions: a.delivery, Base: a.base, Clock: a.clock, Version: version(), PageKey: pageKey, Origins: a.cfg.origins()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,10 +41,12 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	(&api.OAuth{Tokens: a.access.tokens, URL: a.URL, Clock: a.clock}).Register(systems)
 	(&api.Sessions{Keeper: a.consult}).Register(systems)
 	(&api.Notifications{Notifier: a.access.notify, Tokens: a.access.tokens}).Register(systems)
+	sockets := &api.Sockets{Listener: a.delivery}
+	sockets.Register(systems)
 	guarded := api.Bearer(a.access.tokens, systems)
 
 	mux := http.NewServeMux()
-	for _, path := range []string{"/baseR4", "/baseR4/", "/auth/", "/.well-known/", "/jitsi/", "/api/"} {
+	for _, path := range []string{"/baseR4", "/baseR4/", "/auth/", "/.well-known/", "/jitsi/", "/api/", api.SocketPath} {
 		mux.Handle(path, guarded)
 	}
 	mux.Handle(portal.Root, patients)
@@ -58,6 +60,7 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	mux.Handle("GET /{$}", http.RedirectHandler(portal.Root, http.StatusFound))
 	return api.NewObserver(a.log, a.clock, registry).Watch(api.Tidy(mux)), func() {
 		patients.Stop()
+		sockets.Stop()
 		if a.desk != nil {
 			a.desk.StopStreams()
 		}
@@ -120,6 +123,7 @@ func (a *App) metrics() *prometheus.Registry {
 	counter("jumpa_outbox_failed_total", "Attempts to publish an event that failed.", func() float64 { return float64(a.relay.Stats().Failed) })
 	gauge("jumpa_rooms", "Call rooms that are in use.", func() float64 { n, _ := a.calls.Counts(); return float64(n) })
 	gauge("jumpa_room_people", "People in calls.", func() float64 { _, n := a.calls.Counts(); return float64(n) })
+	a.measureSubscriptions(registry)
 	return registry
 }
 

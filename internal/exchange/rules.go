@@ -27,6 +27,8 @@ func (s *Service) rules(tx store.Reader, p auth.Principal, doc *fhir.Document) (
 	switch virtual := mycore.IsVirtual(doc); {
 	case doc.Type() == "HealthcareService":
 		err = c.healthcareService()
+	case doc.Type() == "Subscription" && s.Subscriptions != nil:
+		_, err = s.Subscriptions.Check(p, doc)
 	case !virtual:
 	case doc.Type() == "Appointment":
 		if err = c.appointment(); err == nil {

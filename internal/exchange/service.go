@@ -11,6 +11,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/consult"
+	"github.com/jumpa-hie/jumpa/internal/delivery"
 	"github.com/jumpa-hie/jumpa/internal/record"
 	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -23,7 +24,9 @@ type Service struct {
 	Records *record.Keeper
 	Booking *booking.Desk
 	Consult *consult.Service
-	Mode    mycore.Mode
+	// Subscriptions serves them; with nil they are records like any other.
+	Subscriptions *delivery.Service
+	Mode          mycore.Mode
 	// Validator answers $validate beside the rules of MY Core; nil for those
 	// alone.
 	Validator Validator

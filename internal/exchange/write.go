@@ -236,6 +236,10 @@ func (s *Service) effects(tx store.Tx, e *consult.Effects, p auth.Principal, id 
 		return s.Consult.ReceiveEncounter(tx, e, in)
 	case "Slot":
 		return s.Booking.Derive(tx, id, doc)
+	case "Subscription":
+		if s.Subscriptions != nil {
+			return s.Subscriptions.Receive(tx, p, id, doc)
+		}
 	}
 	return doc, nil
 }
@@ -302,6 +306,11 @@ func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch 
 	}
 	if err := s.unused(tx, typ, id); err != nil {
 		return Outcome{}, err
+	}
+	if typ == "Subscription" && s.Subscriptions != nil {
+		if err := s.Subscriptions.Remove(tx, id); err != nil {
+			return Outcome{}, err
+		}
 	}
 	res, err := s.Records.Delete(tx, before)
 	if err != nil {

@@ -1,0 +1,68 @@
+package app
+
+import (
+	"context"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/jumpa-hie/jumpa/internal/delivery"
+	"github.com/jumpa-hie/jumpa/internal/record"
+)
+
+// openSubscriptions makes what serves Subscriptions. Deliveries begin once the
+// exchange answers requests.
+func (a *App) openSubscriptions(ctx context.Context, keeper *record.Keeper) error {
+	guard, err := delivery.NewGuard(a.cfg.HookAllow, a.cfg.loopback())
+	if err != nil {
+		return usage("JUMPA_HOOK_ALLOW: %v", err)
+	}
+	key, err := a.key(ctx, "subscription.token-key")
+	if err != nil {
+		return err
+	}
+	node := "one"
+	if a.cfg.shared() {
+		host, err := os.Hostname()
+		if err != nil {
+			return err
+		}
+		node = host + " " + a.listener.Addr().String()
+	}
+	a.delivery = &delivery.Service{
+		Store: a.store, Records: keeper, Topics: a.topics, Base: a.base, Guard: guard, Node: node, Key: key, RefuseDemo: !a.cfg.loopback(),
+		Clock: a.clock, Log: a.log, GiveUp: a.cfg.HookGiveUp,
+	}
+	return nil
+}
+
+// deliver begins to send notifications.
+func (a *App) deliver(ctx context.Context) error {
+	if err := a.delivery.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	a.onStop(a.delivery.Stop)
+	return nil
+}
+
+// measureSubscriptions adds what deliveries count to a registry.
+func (a *App) measureSubscriptions(registry prometheus.Registerer) {
+	for _, m := range []struct {
+		name, help string
+		counter    bool
+		read       func() float64
+	}{
+		{"jumpa_subscription_delivered_total", "Notifications that were delivered to rest-hooks and websockets.", true, func() float64 { return float64(a.delivery.Stats().Delivered) }},
+		{"jumpa_subscription_failed_total", "Attempts to deliver a notification that failed.", true, func() float64 { return float64(a.delivery.Stats().Failed) }},
+		{"jumpa_subscription_retried_total", "Attempts to deliver after one that failed.", true, func() float64 { return float64(a.delivery.Stats().Retried) }},
+		{"jumpa_subscription_pending", "Events of rest-hooks that are still to be delivered.", false, func() float64 { return float64(a.delivery.Waiting().Pending) }},
+		{"jumpa_subscription_dead", "Events of rest-hooks that were given up and wait to be asked for.", false, func() float64 { return float64(a.delivery.Waiting().Dead) }},
+		{"jumpa_subscription_websockets", "Open websockets of Subscriptions.", false, func() float64 { return float64(a.delivery.Stats().Listening) }},
+	} {
+		if m.counter {
+			registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: m.name, Help: m.help}, m.read))
+			continue
+		}
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.name, Help: m.help}, m.read))
+	}
+}
