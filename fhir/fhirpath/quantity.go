@@ -99,6 +99,36 @@ func unitOf(text string, calendar bool) (unit, bool) {
 	return u, ok && p.rest == ""
 }
 
+// CanonicalUnit gives the base units in which quantities of a UCUM unit can be
+// compared with those of others, and what one of the unit is worth in them:
+// 1/1000 and "g" for mg. ok is false for what is not known here, and for units on
+// a scale of their own such as Cel.
+func CanonicalUnit(code string) (factor *big.Rat, base string, ok bool) {
+	u, ok := unitOf(code, false)
+	if !ok || u.dim[special] != 0 {
+		return nil, "", false
+	}
+	var b strings.Builder
+	for i, exponent := range u.dim {
+		if exponent != 0 {
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(baseNames[i])
+			if exponent != 1 {
+				b.WriteString(strconv.Itoa(int(exponent)))
+			}
+		}
+	}
+	if b.Len() == 0 {
+		return u.factor, "1", true
+	}
+	return u.factor, b.String(), true
+}
+
+// baseNames are the base units in the order of a dimension.
+var baseNames = [...]string{metre: "m", second: "s", gram: "g", radian: "rad", kelvin: "K", coulomb: "C", candela: "cd", month: "mo", special: ""}
+
 // unitParser reads the grammar of UCUM: terms of components with exponents.
 type unitParser struct {
 	rest string

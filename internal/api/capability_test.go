@@ -142,6 +142,7 @@ func TestCapabilityStatementSearches(t *testing.T) {
 	s := newServer(t)
 	values := map[string]string{
 		"date": "ge2026-11-23", "reference": "Patient/x0", "number": "7", "quantity": "7", "uri": "http://x.example", "token": "x", "string": "x",
+		"composite": "x$2026", "special": "3.1|101.7|10|km",
 	}
 	searches := 0
 	for _, c := range s.capabilities(t).Resource {

@@ -16,9 +16,10 @@ import (
 // shelf is a database of small documents, which are found as a caller would
 // find them.
 type shelf struct {
-	t    *testing.T
-	db   store.Store
-	docs []*fhir.Document
+	t     *testing.T
+	db    store.Store
+	docs  []*fhir.Document
+	terms Terminology
 }
 
 func newShelf(t *testing.T, bodies ...string) shelf {
@@ -54,7 +55,7 @@ func (s shelf) finds(query string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req, err := Parse(typ, values, base)
+	req, err := Parser{Base: base, Terminology: s.terms, Clock: func() time.Time { return today }}.Parse(typ, values)
 	if err != nil {
 		s.t.Fatal(query, err)
 	}
@@ -83,6 +84,9 @@ func (s shelf) finds(query string) string {
 	}
 	return strings.Join(ids, " ")
 }
+
+// today is when the searches of a shelf are made.
+var today = time.Date(2013, 1, 20, 0, 0, 0, 0, fhir.Malaysia)
 
 // What the specification says of dates in 3.1.1.4.7 and 3.1.1.5.1: ranges are
 // compared, and a date without its parts is the whole of that time.
@@ -118,6 +122,9 @@ func TestDates(t *testing.T) {
 		{"eb2014", "day night until utc year"},
 		{"eb2013-01-13T16:31:00Z", "utc"},
 		{"ap2013-01-10", "year until"},
+		{"ap2012-12-31", "until year"},
+		{"ap2013-01-20", "since year"},
+		{"ap2013-01-13", "day night since until utc year"},
 		{"ap2013-01-14", "day night since until utc year"},
 		{"2013-01-14,2012", "day utc"},
 	} {

@@ -146,7 +146,7 @@ var comparators = []string{"eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap"}
 
 // values are such as every parameter of a type can be asked for.
 var values = map[string]string{
-	"date": "2026-11-23", "number": "1", "quantity": "1", "reference": "http://x.example/Basic/1", "uri": "http://x.example", "string": "x", "token": "x", "special": "1|1|1|km",
+	"date": "2026-11-23", "number": "1", "quantity": "1", "reference": "http://x.example/Basic/1", "uri": "http://x.example", "string": "x", "token": "x", "composite": "x$2026", "special": "1|1|1|km",
 }
 
 // takes asks Parse whether a modifier is supported.
@@ -164,9 +164,20 @@ func (d *Definition) takes(typ, modifier string) bool {
 			modifier = d.Targets[0]
 		}
 	}
-	req, err := Parse(typ, url.Values{d.Code + ":" + modifier: {value}}, "http://x.example/fhir")
+	if d.Type == "token" && (modifier == "above" || modifier == "below") {
+		value = "http://x.example|a"
+	}
+	asked := Parser{Base: "http://x.example/fhir", Terminology: anyTerminology{}}
+	req, err := asked.Parse(typ, url.Values{d.Code + ":" + modifier: {value}})
 	return fhir.CodeOf(err) != fhir.CodeNotSupported && len(req.Unknown) == 0
 }
+
+// anyTerminology has an answer to every question, for what depends on there
+// being one at all.
+type anyTerminology struct{}
+
+func (anyTerminology) Codes(string) ([]Coding, bool, error)          { return nil, true, nil }
+func (anyTerminology) Subtree(_, _ string, _ bool) ([]Coding, error) { return nil, nil }
 
 // expressions writes the paths of a parameter in FHIRPath, from a type on.
 func (p Param) expressions(typ string) []string {

@@ -45,14 +45,14 @@ func TestDefinitionsSayWhatIsThere(t *testing.T) {
 		{"Patient", "birthdate", "http://hl7.org/fhir/SearchParameter/individual-birthdate", "Patient.birthDate | Person.birthDate | RelatedPerson.birthDate", "Patient Person RelatedPerson", "", "missing", "eq ne gt ge lt le sa eb ap"},
 		{"Patient", "name", "http://hl7.org/fhir/SearchParameter/Patient-name", "Patient.name", "Patient", "", "missing exact contains", ""},
 		{"Encounter", "rating", "http://fhir.hie.moh.gov.my/SearchParameter/Encounter-rating",
-			"Encounter.extension('http://fhir.hie.moh.gov.my/StructureDefinition/encounter-rating-my-core').extension('rating').value", "Encounter", "", "missing not text of-type", ""},
+			"Encounter.extension('http://fhir.hie.moh.gov.my/StructureDefinition/encounter-rating-my-core').extension('rating').value", "Encounter", "", "missing not text in not-in below above of-type", ""},
 		{"Encounter", "cid-reference", "http://fhir.hie.moh.gov.my/SearchParameter/ChargeItem-cid-reference",
 			"ChargeItem.extension('http://fhir.hie.moh.gov.my/StructureDefinition/charge-item-definition-reference-my-core').value | Encounter.extension('http://fhir.hie.moh.gov.my/StructureDefinition/charge-item-definition-reference-my-core').value",
 			"ChargeItem Encounter", "ChargeItemDefinition", "missing type identifier", ""},
 		{"Slot", "schedule", "http://hl7.org/fhir/SearchParameter/Slot-schedule", "Slot.schedule", "Slot", "Schedule", "missing type identifier", ""},
 		{"ValueSet", "url", "http://hl7.org/fhir/SearchParameter/conformance-url", "", "", "", "missing below above", ""},
 		{"Basic", "_lastUpdated", "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated", "Resource.meta.lastUpdated", "Resource", "", "", "eq ne gt ge lt le sa eb ap"},
-		{"Basic", "_id", "http://hl7.org/fhir/SearchParameter/Resource-id", "Resource.id", "Resource", "", "", ""},
+		{"Basic", "_id", "http://hl7.org/fhir/SearchParameter/Resource-id", "Resource.id", "Resource", "", "not", ""},
 	} {
 		d, ok := DefinitionOf(tt.typ, tt.code)
 		if !ok {

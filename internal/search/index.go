@@ -2,10 +2,8 @@ package search
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -25,6 +23,8 @@ const (
 	bySystem     = ":system"     // the systems of tokens alone
 	byText       = ":text"       // the words that go with a token
 	ofType       = ":of-type"    // identifiers with their type
+	byVersion    = ":version"    // references to one version
+	byWord       = ":word"       // a name from its second and each further word on
 )
 
 // Index gives the entries under which the document can be found, in order and
@@ -41,10 +41,14 @@ func Index(doc *fhir.Document, bases ...string) []store.Entry {
 			}
 		}
 		add := indexers[p.Kind]
+		if add == nil {
+			continue // the words
+		}
 		for _, path := range p.paths {
 			path.walk(doc.Root(), func(n fhir.Node) { add(&ix, p, n) })
 		}
 	}
+	ix.texts(doc)
 	slices.SortFunc(ix.entries, compare)
 	return slices.Compact(ix.entries)
 }
@@ -82,13 +86,16 @@ var indexers = map[Kind]func(*indexer, *Param, fhir.Node){
 	Code:      (*indexer).code,
 	Reference: (*indexer).reference,
 	String:    (*indexer).text,
-	Name:      (*indexer).words,
+	Name:      (*indexer).name,
 	Date:      (*indexer).date,
 	Number:    (*indexer).number,
 	URI:       (*indexer).uri,
 	Canonical: (*indexer).uri,
 	Quantity:  (*indexer).quantity,
+	Place:     (*indexer).place,
 }
+
+func init() { indexers[Composite] = (*indexer).composite } // which uses the others
 
 func (ix *indexer) add(e store.Entry) {
 	if len(ix.entries) < maxEntries && len(e.Value) <= maxValue {
@@ -170,164 +177,18 @@ func (ix *indexer) reference(p *Param, n fhir.Node) {
 		text = n.Get("reference").String()
 	}
 	typ := n.Get("type").String()
-	if value, to := literal(text, ix.bases); value != "" {
-		if !p.leadsTo(to) {
+	if value, to, version := literal(text, ix.bases); value != "" {
+		if to != "" && !p.leadsTo(to) {
 			return
 		}
 		ix.add(store.Entry{Param: p.Code, Kind: store.Reference, Value: value})
+		if version != "" {
+			ix.add(store.Entry{Param: p.Code + byVersion, Kind: store.Token, Value: value + "|" + version})
+		}
 	} else if typ != "" && !p.leadsTo(typ) {
 		return
 	}
 	if id := n.Get("identifier"); id.Kind() == fhir.Object {
 		ix.tokenAs(p.Code+byIdentifier, id)
 	}
-}
-
-// literal gives the value under which a reference is kept and the type that it
-// leads to: Type/id for a resource of this exchange, the whole address without
-// version for one elsewhere, "" for what is neither.
-func literal(text string, bases []string) (value, typ string) {
-	if ref, ok := fhir.ParseReference(text, ""); ok {
-		return ref.String(), ref.Type
-	}
-	if !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") {
-		return "", ""
-	}
-	for _, base := range bases {
-		if ref, ok := fhir.ParseReference(text, base); ok {
-			return ref.String(), ref.Type
-		}
-	}
-	text, _, _ = strings.Cut(text, "/_history/")
-	parts := strings.Split(text, "/")
-	return text, parts[len(parts)-2]
-}
-
-func (ix *indexer) text(p *Param, n fhir.Node) {
-	raw := shorten(n.String())
-	if folded := fold(raw); folded != "" {
-		ix.add(store.Entry{Param: p.Code, Kind: store.String, Value: folded})
-		ix.addToken(p.Code+asWritten, raw, "")
-	}
-}
-
-// words indexes a name from each of its words on: a Malaysian name is often
-// one text, and people look for any part of it.
-func (ix *indexer) words(p *Param, n fhir.Node) {
-	ix.text(p, n)
-	rest := fold(shorten(n.String()))
-	for range maxWords - 1 {
-		_, after, ok := strings.Cut(rest, " ")
-		if !ok {
-			return
-		}
-		rest = after
-		ix.add(store.Entry{Param: p.Code, Kind: store.String, Value: rest})
-	}
-}
-
-func shorten(s string) string {
-	s = strings.TrimSpace(s)
-	if utf8.RuneCountInString(s) <= maxText {
-		return s
-	}
-	return string([]rune(s)[:maxText])
-}
-
-func (ix *indexer) date(p *Param, n fhir.Node) {
-	e := store.Entry{Param: p.Code, Kind: store.Date, Low: math.MinInt64, High: math.MaxInt64}
-	start, end := n, n
-	if n.Kind() == fhir.Object {
-		start, end = n.Get("start"), n.Get("end")
-		if !start.Exists() && !end.Exists() {
-			return
-		}
-	}
-	if start.Exists() {
-		low, _, err := fhir.ParseDate(start.String())
-		if err != nil {
-			return
-		}
-		e.Low = low.UnixMicro()
-	}
-	if end.Exists() {
-		_, high, err := fhir.ParseDate(end.String())
-		if err != nil {
-			return
-		}
-		e.High = high.UnixMicro()
-	}
-	if e.Low < e.High {
-		ix.add(e)
-	}
-}
-
-// number keeps a decimal as a range of one millionth, so that numbers compare
-// as dates do.
-func (ix *indexer) number(p *Param, n fhir.Node) {
-	if n.Kind() == fhir.Object {
-		ix.quantity(p, n)
-	} else if v, ok := millionths(n.String()); ok {
-		ix.add(store.Entry{Param: p.Code, Kind: store.Date, Low: v, High: v + 1})
-	}
-}
-
-// quantity keeps the value of a Quantity, Money or Range: once without unit,
-// and once for each way to name the unit.
-func (ix *indexer) quantity(p *Param, n fhir.Node) {
-	e := store.Entry{Kind: store.Date, Low: math.MinInt64, High: math.MaxInt64}
-	unit := n
-	if value := n.Get("value"); value.Exists() {
-		v, ok := millionths(value.String())
-		if !ok {
-			return
-		}
-		e.Low, e.High = v, v+1
-		switch n.Get("comparator").String() {
-		case "<", "<=":
-			e.Low = math.MinInt64
-		case ">", ">=":
-			e.High = math.MaxInt64
-		}
-	} else {
-		low, high := n.Get("low"), n.Get("high")
-		if v, ok := millionths(low.Get("value").String()); ok {
-			e.Low, unit = v, low
-		}
-		if v, ok := millionths(high.Get("value").String()); ok {
-			e.High, unit = v+1, high
-		}
-		if unit == n || e.Low >= e.High {
-			return
-		}
-	}
-	e.Param = p.Code
-	ix.add(e)
-	code, system := unit.Get("code").String(), unit.Get("system").String()
-	if currency := unit.Get("currency").String(); currency != "" {
-		code, system = currency, "urn:iso:std:iso:4217"
-	}
-	units := []string{inUnit(p.Code, code, "")}
-	if system != "" {
-		units = append(units, inUnit(p.Code, code, system))
-	}
-	if text := unit.Get("unit").String(); text != code {
-		units = append(units, inUnit(p.Code, text, ""))
-	}
-	for _, param := range units {
-		if param != p.Code && len(param) <= maxUnit {
-			e.Param = param
-			ix.add(e)
-		}
-	}
-}
-
-const maxUnit = 200 // bytes of a parameter with a unit
-
-// inUnit names the view of a quantity parameter that holds one unit alone.
-func inUnit(param, code, system string) string {
-	if code == "" {
-		return param
-	}
-	return param + ":" + TokenValue(code, system)
 }

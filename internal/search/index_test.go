@@ -87,11 +87,14 @@ func TestIndex(t *testing.T) {
 		date("date", "2026-11-23T09:00:00+08:00", "2026-11-23T09:00:01+08:00"),
 		date("date-start", "2026-11-23T09:00:00+08:00", "2026-11-23T09:00:01+08:00"),
 		date("created", "2026-11-01T00:00:00+08:00", "2026-12-01T00:00:00+08:00"),
-		str("simple-register-identifier", "hie-00000003"),
+		str("simple-register-identifier", "hie 00000003"),
 		token("simple-register-identifier:exact", "HIE-00000003|"),
 		str("simple-register-name", "siti binti ahmad"),
-		str("simple-register-name", "binti ahmad"),
-		str("simple-register-name", "ahmad"),
+		str("simple-register-name:word", "binti ahmad"),
+		str("simple-register-name:word", "ahmad"),
+		str("_content", "siti"), str("_content", "binti"), str("_content", "ahmad"), str("_content", "hie"), str("_content", "00000003"),
+		token("actor:version", "Patient/p1|4"),
+		token("patient:version", "Patient/p1|4"),
 		token("simple-register-name:exact", "Siti binti Ahmad|"),
 	}
 	slices.SortFunc(want, compare)
@@ -127,7 +130,7 @@ func TestIndexValues(t *testing.T) {
 			store.Entry{Param: "date", Kind: store.Date, Low: micro("2026-11-23T00:00:00+08:00"), High: math.MaxInt64}, true},
 		{"boolean", `{"resourceType":"Patient","active":true}`, store.Entry{Param: "active", Kind: store.Token, Value: "true|"}, false},
 		{"accents", `{"resourceType":"Patient","name":[{"family":"  NGUYỄN   Thị "}]}`, store.Entry{Param: "family", Kind: store.String, Value: "nguyen thi"}, false},
-		{"any word of a name", `{"resourceType":"Patient","name":[{"text":"Ali bin Abu"}]}`, store.Entry{Param: "name", Kind: store.String, Value: "bin abu"}, false},
+		{"any word of a name", `{"resourceType":"Patient","name":[{"text":"Ali bin Abu"}]}`, store.Entry{Param: "name:word", Kind: store.String, Value: "bin abu"}, false},
 		{"telecom by system", `{"resourceType":"Patient","telecom":[{"system":"phone","value":"0123"},{"system":"email","value":"a@b"}]}`,
 			store.Entry{Param: "phone", Kind: store.Token, Value: "0123|phone"}, false},
 		{"telecom of another system", `{"resourceType":"Patient","telecom":[{"system":"email","value":"a@b"}]}`,
@@ -147,7 +150,7 @@ func TestIndexValues(t *testing.T) {
 		{"nested boolean extension", `{"resourceType":"Encounter","extension":[{"url":"http://fhir.hie.moh.gov.my/StructureDefinition/ncd-vc-dx-my-core","extension":[{"url":"combinationDiagnosis","valueBoolean":false}]}]}`,
 			store.Entry{Param: "ncd-combine", Kind: store.Token, Value: "false|"}, false},
 		{"number", `{"resourceType":"Location","position":{"longitude":101.6869,"latitude":3.139}}`,
-			store.Entry{Param: "longitude", Kind: store.Date, Low: 101686900, High: 101686901}, false},
+			store.Entry{Param: "longitude", Kind: store.Date, Low: place(101.6869), High: place(101.6869) + 1}, false},
 		{"patient of a type without a table", `{"resourceType":"Observation","subject":{"reference":"Patient/p1"}}`,
 			store.Entry{Param: "patient", Kind: store.Reference, Value: "Patient/p1"}, false},
 		{"patient is no group", `{"resourceType":"Observation","subject":{"reference":"Group/g1"}}`,
@@ -181,7 +184,7 @@ func TestDiff(t *testing.T) {
 	before := Index(parse(t, `{"resourceType":"Slot","status":"free","schedule":{"reference":"Schedule/1"},"start":"2026-01-01"}`))
 	after := Index(parse(t, `{"resourceType":"Slot","status":"busy","schedule":{"reference":"Schedule/1"},"comment":"x"}`))
 	add, remove := Diff(before, after)
-	if len(add) != 1 || add[0].Value != "busy|" {
+	if len(add) != 2 || add[0].Value != "x" || add[1].Value != "busy|" {
 		t.Errorf("add = %+v", add)
 	}
 	if len(remove) != 2 || remove[0].Param != "start" || remove[1].Value != "free|" {
@@ -203,7 +206,7 @@ func TestTable(t *testing.T) {
 		} else {
 			seen[key] = true
 		}
-		if r.base != "*" && r.base != "?" && !TypeNamed(r.base) {
+		if r.base != "*" && r.base != "+" && r.base != "?" && !TypeNamed(r.base) {
 			t.Errorf("%s is no resource type", r.base)
 		}
 		for _, target := range r.param().Target {
@@ -211,7 +214,7 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s %s: %s is no resource type", r.base, r.code, target)
 			}
 		}
-		if indexers[r.kind] == nil || fhirType[r.kind] == "" {
+		if indexers[r.kind] == nil && r.kind != Words || fhirType[r.kind] == "" {
 			t.Errorf("%s %s has no kind", r.base, r.code)
 		}
 	}

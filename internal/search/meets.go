@@ -62,23 +62,36 @@ func (r Record) clause(c store.Clause) (ok bool, err error) {
 }
 
 func (r Record) match(param string, m store.Match) (bool, error) {
+	if m.Compare == store.Near {
+		return r.near(param, m), nil
+	}
 	entries := r.of(param)
 	if m.Compare == store.Missing {
 		return (len(entries) == 0) == (m.Value != "false"), nil
 	}
 	compare, known := comparisons[m.Compare]
 	if m.Kind != store.Date {
-		compare, known = texts[m.Compare]
+		compare, known = textComparisons[m.Compare]
 	}
 	if !known {
 		return false, unsupported(param, "cannot be compared in this way")
 	}
 	for _, e := range entries {
-		if compare(e, m) {
+		if compare(e, m) != m.Not {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// near tells whether the record's point is near that of a match.
+func (r Record) near(param string, m store.Match) bool {
+	x, y, z := r.of(param+placeX), r.of(param+placeY), r.of(param+placeZ)
+	if len(x) == 0 || len(y) == 0 || len(z) == 0 {
+		return false
+	}
+	dx, dy, dz := x[0].Low-m.Place.X, y[0].Low-m.Place.Y, z[0].Low-m.Place.Z
+	return dx*dx+dy*dy+dz*dz <= m.Low*m.Low
 }
 
 // of gives the entries of a parameter.
@@ -97,7 +110,7 @@ func (r Record) of(param string) []store.Entry {
 	return r.Entries[first:end]
 }
 
-var texts = map[store.Compare]func(store.Entry, store.Match) bool{
+var textComparisons = map[store.Compare]func(store.Entry, store.Match) bool{
 	store.Equal:     func(e store.Entry, m store.Match) bool { return e.Value == m.Value },
 	store.HasPrefix: func(e store.Entry, m store.Match) bool { return strings.HasPrefix(e.Value, m.Value) },
 	store.Contains:  func(e store.Entry, m store.Match) bool { return strings.Contains(e.Value, m.Value) },

@@ -78,7 +78,7 @@ func (r *reader) parameter(key, value string) error {
 		r.applied(known, key, value, key+"="+printable(value))
 		return err
 	}
-	known, err := r.condition(key, value)
+	known, err := r.where(key, value)
 	r.applied(known, key, value, printable(key))
 	return err
 }
@@ -91,7 +91,7 @@ func (r *reader) applied(known bool, key, value, name string) {
 	}
 }
 
-func (r *reader) condition(key, value string) (known bool, err error) {
+func (r *reader) where(key, value string) (known bool, err error) {
 	c, known, err := r.on(r.Query.Type, key, value, 0)
 	if known && err == nil {
 		r.Query.Where = append(r.Query.Where, c)
@@ -102,8 +102,7 @@ func (r *reader) condition(key, value string) (known bool, err error) {
 // on reads a condition on records of a type; depth references lead to them.
 func (r *reader) on(typ, key, value string, depth int) (c store.Condition, known bool, err error) {
 	if !strings.HasPrefix(key, "_has:") && !strings.Contains(key, ".") {
-		clause, known, err := condition(typ, key, value, r.Base)
-		return store.Condition{Clause: &clause}, known, err
+		return r.condition(typ, key, value)
 	}
 	if depth == maxDepth {
 		return c, true, fhir.Errorf(fhir.CodeTooCostly, "", "A search may follow at most %d references in a row.", maxDepth).WithStatus(400)
@@ -222,8 +221,9 @@ func (r *reader) sort(value string) (bool, error) {
 		case !ok:
 			known = false
 			continue
-		case p.Kind == String || p.Kind == Name:
-			code += asWritten // one entry for each text, where Name has one for each word
+		case p.Kind == Composite || p.Kind == Place || p.Kind == Words:
+			known = false
+			continue
 		}
 		r.Query.Sort = append(r.Query.Sort, store.Sort{Param: code, Descending: descending})
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -44,7 +45,7 @@ func TestParseConditions(t *testing.T) {
 		{"Encounter", "status=http://hl7.org/fhir/encounter-status|arrived", clause("status", match(token, store.Equal, "arrived|"))},
 		{"Encounter", "status:not=finished", not},
 		{"Encounter", "class=VR", clause("class", match(token, store.HasPrefix, "VR|"))},
-		{"Encounter", "appointment:missing=true", clause("appointment", match(ref, store.Missing, "true"))},
+		{"Encounter", "status:missing=true", clause("status", match(token, store.Missing, "true"))},
 		{"Encounter", "subject=p1", clause("subject", match(ref, store.Equal, "Patient/p1"), match(ref, store.Equal, "Group/p1"))},
 		{"Encounter", "patient=p1", clause("patient", match(ref, store.Equal, "Patient/p1"))},
 		{"Encounter", "subject=Patient/p1", clause("subject", match(ref, store.Equal, "Patient/p1"))},
@@ -56,20 +57,20 @@ func TestParseConditions(t *testing.T) {
 		{"Encounter", "_id=a,b", clause("_id", match(token, store.Equal, "a"), match(token, store.Equal, "b"))},
 		{"Encounter", "_profile=http://p", clause("_profile", match(token, store.HasPrefix, "http://p|"))},
 		{"Encounter", "_profile=http://p|1.0", clause("_profile", match(token, store.Equal, "http://p|1.0"))},
-		{"Patient", "name=NURUL  Aïn", clause("name", match(str, store.HasPrefix, "nurul ain"))},
+		{"Patient", "identifier-value=NURUL - Aïn'", clause("identifier-value", match(str, store.HasPrefix, "nurul ain"))},
 		{"Patient", "name:exact=Nurul", clause("name:exact", match(token, store.Equal, "Nurul|"))},
 		{"Appointment", "date=2026-11-23", clause("date", dates(store.Equal, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
 		{"Appointment", "date=ge2026-11-23T09:00:00 08:00", clause("date", dates(store.GreaterEqual, "2026-11-23T09:00:00+08:00", "2026-11-23T09:00:01+08:00"))},
-		{"Appointment", "date=ap2026-11-23", clause("date", dates(store.Overlaps, "2026-11-22T00:00:00+08:00", "2026-11-25T00:00:00+08:00"))},
+		{"Appointment", "date=ap2026-11-23", clause("date", dates(store.Overlaps, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
 		{"Slot", "start=eb2026", clause("start", dates(store.EndsBefore, "2026-01-01T00:00:00+08:00", "2027-01-01T00:00:00+08:00"))},
 		{"Slot", "_lastUpdated=gt2026-11-23", clause("_lastUpdated", dates(store.GreaterThan, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
-		{"Location", "longitude=101.7", clause("longitude", store.Match{Kind: store.Date, Compare: store.Equal, Low: 101650000, High: 101750000})},
-		{"Location", "longitude=gt3", clause("longitude", store.Match{Kind: store.Date, Compare: store.GreaterThan, Low: 3000000, High: 3000001})},
+		{"Location", "longitude=101.7", clause("longitude", store.Match{Kind: store.Date, Compare: store.Equal, Low: place(101.65), High: place(101.75)})},
+		{"Location", "longitude=gt3", clause("longitude", store.Match{Kind: store.Date, Compare: store.GreaterThan, Low: place(3), High: place(3) + 1})},
 	}
 	for _, tt := range tests {
 		t.Run(tt.typ+"?"+tt.query, func(t *testing.T) {
 			key, value, _ := strings.Cut(tt.query, "=")
-			req, err := Parse(tt.typ, url.Values{key: {value}}, base)
+			req, err := Parser{Base: base, Clock: func() time.Time { return time.UnixMicro(micro("2026-11-23T12:00:00+08:00")) }}.Parse(tt.typ, url.Values{key: {value}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +109,7 @@ func TestParseRequest(t *testing.T) {
 		{"Slot", "_count=5000", Request{Query: store.Query{Type: "Slot", Count: MaxCount}}},
 		{"Slot", "_summary=count&_count=7", Request{Query: store.Query{Type: "Slot", Total: true}}},
 		{"Slot", "_count=0", Request{Query: store.Query{Type: "Slot", Total: true}}},
-		{"Patient", "_sort=name", Request{Query: store.Query{Type: "Patient", Count: DefaultCount, Sort: []store.Sort{{Param: "name:exact"}}}}},
+		{"Patient", "_sort=name", Request{Query: store.Query{Type: "Patient", Count: DefaultCount, Sort: []store.Sort{{Param: "name"}}}}},
 		{"Patient", "_sort=colour", Request{Query: plain("Patient"), Unknown: []string{"_sort=colour"}}},
 		{"Slot", "_include=Slot:schedule", Request{Query: plain("Slot"), Includes: []Include{{Type: "Slot", Param: "schedule"}}}},
 		{"Schedule", "_revinclude=Slot:schedule", Request{Query: plain("Schedule"), RevIncludes: []Include{{Type: "Slot", Param: "schedule"}}}},
@@ -176,7 +177,7 @@ func TestParseRefuses(t *testing.T) {
 		{"Slot", "start", "soon", fhir.CodeInvalid, 400},
 		{"Slot", "start", "2026-13-40", fhir.CodeInvalid, 400},
 		{"Slot", "start:above", "2026", fhir.CodeNotSupported, 400},
-		{"Slot", "status:text", "free", fhir.CodeNotSupported, 400},
+		{"Slot", "status:of-type", "a|b|c", fhir.CodeNotSupported, 400},
 		{"Slot", "schedule.actor:Patient.organization.partof.name", "x", fhir.CodeTooCostly, 400},
 		{"Slot", "start:contains", "2026", fhir.CodeNotSupported, 400},
 		{"Slot", "schedule:exact", "s1", fhir.CodeNotSupported, 400},
@@ -184,21 +185,17 @@ func TestParseRefuses(t *testing.T) {
 		{"Slot", "service-type:colour", "x", fhir.CodeNotSupported, 400},
 		{"Patient", "name:text", "x", fhir.CodeNotSupported, 400},
 		{"Patient", "identifier:of-type", "a|b", fhir.CodeInvalid, 400},
-		{"Observation", "value-quantity", "1||mg,2||kg", fhir.CodeInvalid, 400},
 		{"Slot", "schedule:Patient", "1", fhir.CodeNotSupported, 400},
 		{"Slot", "schedule:Patient.name", "x", fhir.CodeNotSupported, 400},
 		{"Slot", "schedule", "a b", fhir.CodeInvalid, 400},
 		{"Slot", "start:missing", "maybe", fhir.CodeInvalid, 400},
-		{"Appointment", "supporting-info", "1", fhir.CodeInvalid, 400},
 		{"Patient", "identifier", "|", fhir.CodeInvalid, 400},
-		{"Patient", "identifier", "http://s|,1", fhir.CodeInvalid, 400},
 		{"Patient", "identifier", many, fhir.CodeTooCostly, 400},
 		{"Patient", "name", "a, ", fhir.CodeInvalid, 400},
 		{"Patient", "_sort", "name,given,-family,gender,active", fhir.CodeTooCostly, 400},
 		{"Patient", "_count", "-1", fhir.CodeInvalid, 400},
 		{"Patient", "_offset", "9999999", fhir.CodeInvalid, 400},
 		{"Patient", "_total", "some", fhir.CodeInvalid, 400},
-		{"Patient", "_id:not", "1", fhir.CodeNotSupported, 400},
 		{"Location", "longitude", "east", fhir.CodeInvalid, 400},
 	}
 	for _, tt := range tests {

@@ -36,10 +36,15 @@ var computed = map[string]func(root fhir.Node) []string{
 }
 
 // unreadable names what FHIR R4 defines and the exchange does not index: the
-// first entry of a Bundle is a resource, not a reference to one, and a position
-// is compared by distance. Composite parameters and those without an expression
-// (_text, _content, _query) are left out too.
-var unreadable = []string{"Bundle.composition", "Bundle.message", "Location.near"}
+// first entry of a Bundle is a resource, not a reference to one; and the
+// composite parameters of three parts, in which two ranges of one element would
+// have to be compared at once, or which take a part from beside the element. The
+// exchange does not have _query either.
+var unreadable = []string{
+	"Bundle.composition", "Bundle.message",
+	"MolecularSequence.chromosome-variant-coordinate", "MolecularSequence.chromosome-window-coordinate",
+	"MolecularSequence.referenceseqid-variant-coordinate", "MolecularSequence.referenceseqid-window-coordinate",
+}
 
 func definedAs(typ string, d *r4.SearchParameter) (Param, bool) {
 	p := Param{Code: d.Code}
@@ -47,13 +52,23 @@ func definedAs(typ string, d *r4.SearchParameter) (Param, bool) {
 		p.Kind, p.compute = Code, f
 		return p, true
 	}
-	if strings.HasPrefix(d.Code, "_") || d.Type == "composite" || slices.Contains(unreadable, typ+"."+d.Code) {
+	if strings.HasPrefix(d.Code, "_") || slices.Contains(unreadable, typ+"."+d.Code) {
 		return p, false // _id and the like stand in the table for all types
+	}
+	if d.Type == "composite" {
+		return composed(typ, d)
 	}
 	var ends []end
 	for alternative := range strings.SplitSeq(d.Expression, " | ") {
 		ends = append(ends, ending(typ, strings.TrimSpace(alternative))...)
 	}
+	p.learn(d, ends)
+	return p, p.Kind != 0
+}
+
+// learn takes the kind and the paths of a parameter from its definition and
+// from where its values stand.
+func (p *Param) learn(d *r4.SearchParameter, ends []end) {
 	var texts []string
 	add := func(kind Kind, paths ...string) { p.Kind, texts = kind, append(texts, paths...) }
 	for _, e := range ends {
@@ -81,9 +96,7 @@ func definedAs(typ string, d *r4.SearchParameter) (Param, bool) {
 			}
 		case "date":
 			switch e.typ {
-			case "Timing":
-				add(Date, below(e.path, "event repeat.boundsPeriod")...)
-			case "date", "dateTime", "instant", "Period":
+			case "date", "dateTime", "instant", "Period", "Timing":
 				add(Date, e.path)
 			}
 		case "number":
@@ -104,7 +117,6 @@ func definedAs(typ string, d *r4.SearchParameter) (Param, bool) {
 	for _, text := range slices.Compact(texts) {
 		p.paths = append(p.paths, compile(text))
 	}
-	return p, p.Kind != 0
 }
 
 // maxTargets bounds the types that a reference names one by one.
@@ -133,15 +145,26 @@ func ending(typ, text string) []end {
 	if !ok {
 		return nil
 	}
+	return along(t.Root, rest)
+}
+
+// from reads an expression that starts at an element, as those of the parts of
+// a composite parameter do.
+func from(element *r4.Element, text string) []end {
+	return along(element, strings.NewReplacer(")", "", ".as(", ".as:").Replace(withoutWhere(text)))
+}
+
+// along follows the steps of an expression.
+func along(root *r4.Element, rest string) []end {
 	ends := []end{{}}
-	element := []*r4.Element{t.Root}
+	element := []*r4.Element{root}
 	for _, part := range strings.Split(rest, ".") {
 		name, condition, _ := strings.Cut(part, "{")
 		var next []end
 		var inside []*r4.Element
 		for i, e := range ends {
 			if as, ok := strings.CutPrefix(name, "as:"); ok {
-				if e.typ == as || e.typ == "" {
+				if strings.EqualFold(e.typ, as) || e.typ == "" { // the release has DateTime, too
 					next, inside = append(next, e), append(inside, element[i])
 				}
 				continue

@@ -44,23 +44,30 @@ type Kind uint8
 
 // Kinds of search parameters.
 const (
-	Token     Kind = iota + 1 // Coding, CodeableConcept, Identifier, ContactPoint
-	Code                      // a code or boolean whose system goes without saying
-	Reference                 // a reference to another resource
-	String                    // text, found by how it begins
-	Name                      // text of several words, found by how any of them begins
-	Date                      // date, dateTime, instant, Period
-	Number                    // a decimal
-	URI                       // an address or canonical, compared as a whole
-	Canonical                 // a reference by canonical address
-	Quantity                  // a number with a unit
+	Token      Kind = iota + 1 // Coding, CodeableConcept, Identifier, ContactPoint
+	Code                       // a code or boolean whose system goes without saying
+	Reference                  // a reference to another resource
+	String                     // text, found by how it begins
+	Name                       // text of several words, found by how any of them begins
+	Date                       // date, dateTime, instant, Period
+	Number                     // a decimal
+	URI                        // an address or canonical, compared as a whole
+	Canonical                  // a reference by canonical address
+	Quantity                   // a number with a unit
+	Composite                  // two values of one element
+	Place                      // a position, found by its distance from another
+	Words                      // words of the whole document
+	Identity                   // _id
+	Updated                    // _lastUpdated
+	Membership                 // _list: what a List holds
 )
 
 // fhirType gives the search parameter type of the FHIR specification.
 var fhirType = map[Kind]string{
 	Token: "token", Code: "token", Reference: "reference", String: "string",
 	Name: "string", Date: "date", Number: "number", URI: "uri",
-	Canonical: "reference", Quantity: "quantity",
+	Canonical: "reference", Quantity: "quantity", Composite: "composite", Place: "special", Words: "string",
+	Identity: "token", Updated: "date", Membership: "special",
 }
 
 // Param is a search parameter of a resource type.
@@ -71,10 +78,11 @@ type Param struct {
 	paths  []path
 
 	compute func(root fhir.Node) []string // instead of paths
+	parts   *parts                        // of a composite parameter
 }
 
 // Type gives the parameter's type in the words of FHIR: token, reference,
-// string, date, number, quantity or uri.
+// string, date, number, quantity, uri, composite or special.
 func (p Param) Type() string { return fhirType[p.Kind] }
 
 // leadsTo tells whether the reference may lead to the type.

@@ -5,10 +5,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/jumpa-hie/jumpa/fhir/r4"
 )
 
-// row defines one search parameter. In base, "*" stands for every stored type
-// and "?" for every one that the table does not name. Paths are alternatives,
+// row defines one search parameter. In base, "*" stands for every stored type,
+// "+" for those with a narrative and "?" for every one that the table does not
+// name. Paths are alternatives,
 // target types of a reference are separated by spaces.
 type row struct {
 	base, code string
@@ -31,6 +34,8 @@ var table = []row{
 	{"*", "_tag", Token, "meta.tag", ""},
 	{"*", "_security", Token, "meta.security", ""},
 	{"*", "_source", URI, "meta.source", ""},
+	{"+", "_text", Words, "", ""},
+	{"*", "_content", Words, "", ""},
 	{"?", "status", Code, "status", ""},
 	{"?", "subject", Reference, "subject", ""},
 	{"?", "patient", Reference, "patient subject", "Patient"},
@@ -131,6 +136,7 @@ var table = []row{
 	{"Location", "address-state", String, "address.state", ""},
 	{"Location", "longitude", Number, "position.longitude", ""},
 	{"Location", "name", Name, "name alias", ""},
+	{"Location", "near", Place, "position", ""},
 	{"Location", "operational-status", Token, "operationalStatus", ""},
 	{"Location", "organization", Reference, "managingOrganization", "Organization"},
 	{"Location", "partof", Reference, "partOf", "Location"},
@@ -293,7 +299,7 @@ func arrange(rows []row) map[string][]Param {
 		var all, general []Param
 		for _, r := range rows {
 			switch {
-			case r.base == typ || r.base == "*" && Stored(typ) && r.code[0] == '_':
+			case r.base == typ || r.base == "*" && Stored(typ) && r.code[0] == '_', r.base == "+" && Stored(typ) && r4.Is(typ, "DomainResource"):
 				all = append(all, r.param())
 			case r.base == "*" && Stored(typ) || r.base == "?" && !named[typ]:
 				general = append(general, r.param())

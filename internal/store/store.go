@@ -85,15 +85,22 @@ const (
 	EndsBefore   Compare = "eb"      // the entry ends at or before Low
 	Overlaps     Compare = "ap"      // dates only: the entry has a part within [Low, High)
 	Missing      Compare = "missing" // Value "true" or "false"
+	Near         Compare = "near"    // the Point of the record, whose coordinates are the dates of Param+":x", ":y" and ":z", is at most Low from Place
 )
 
-// Match is one alternative of a Clause.
+// Match is one alternative of a Clause: that an entry compares so with it, or,
+// with Not, that an entry does not.
 type Match struct {
 	Kind      Kind
 	Compare   Compare
+	Not       bool
 	Value     string
 	Low, High int64
+	Place     Point
 }
+
+// Point is a place in space.
+type Point struct{ X, Y, Z int64 }
 
 // Clause holds when any of its alternatives does; Not turns it around. The
 // parameters "_id" (Value) and "_lastUpdated" (Low, High) are always indexed.

@@ -86,10 +86,38 @@ func (b *builder) alternative(types scope, r, name string, m store.Match) Text {
 			out.SQL = "NOT " + out.SQL
 		}
 		return out
-	case m.Kind == store.Date:
-		return b.entry("index_date", types, r, name, b.dates("i.low", "i.high <= ?", "i.high > ?", m))
+	case m.Compare == store.Near:
+		out := Text{SQL: "EXISTS (SELECT 1 FROM "}
+		out.append(b.near(types, name, m))
+		out.add(" AND x.rid = " + r + ".rid)")
+		return out
 	}
-	return b.entry("index_value", types, r, name, b.value("i.value", name, m))
+	table, meets := b.meets(name, m)
+	return b.entry(table, types, r, name, meets)
+}
+
+// meets writes a match as a test of an entry i of a table.
+func (b *builder) meets(name string, m store.Match) (table string, meets Text) {
+	if m.Kind == store.Date {
+		table, meets = "index_date", b.dates("i.low", "i.high <= ?", "i.high > ?", m)
+	} else {
+		table, meets = "index_value", b.value("i.value", name, m)
+	}
+	if m.Not {
+		meets.SQL = "NOT (" + meets.SQL + ")"
+	}
+	return table, meets
+}
+
+// near writes tables and conditions for points in space that are near another:
+// first those in a slice of it.
+func (b *builder) near(types scope, name string, m store.Match) Text {
+	out := Text{SQL: "index_date x" + b.dialect.Join + "index_date y ON y.rid = x.rid" + b.dialect.Join + "index_date z ON z.rid = x.rid WHERE "}
+	out.append(types.is("x.param", name+":x"), Text{SQL: " AND "}, types.is("y.param", name+":y"), Text{SQL: " AND "}, types.is("z.param", name+":z"))
+	p := m.Place
+	out.add(" AND x.low BETWEEN ? AND ?", p.X-m.Low, p.X+m.Low)
+	out.add(" AND (x.low - ?) * (x.low - ?) + (y.low - ?) * (y.low - ?) + (z.low - ?) * (z.low - ?) <= ?", p.X, p.X, p.Y, p.Y, p.Z, p.Z, m.Low*m.Low)
+	return out
 }
 
 // entry tests that the record r has an entry that meets a condition.
@@ -171,12 +199,12 @@ func (b *builder) matches(types scope, where ...store.Condition) Text {
 
 // named selects the records that have an entry which meets a match.
 func (b *builder) named(types scope, name string, m store.Match) Text {
-	table, meets := "index_value", Text{}
-	if m.Kind == store.Date {
-		table, meets = "index_date", b.dates("i.low", "i.high <= ?", "i.high > ?", m)
-	} else {
-		meets = b.value("i.value", name, m)
+	if m.Compare == store.Near {
+		out := Text{SQL: "SELECT x.rid FROM "}
+		out.append(b.near(types, name, m))
+		return out
 	}
+	table, meets := b.meets(name, m)
 	out := Text{SQL: "SELECT i.rid FROM " + table + " i WHERE "}
 	out.append(types.is("i.param", name))
 	out.add(" AND ")

@@ -76,7 +76,7 @@ func rankOf(c store.Clause) int {
 	for _, m := range c.Any {
 		n := span
 		switch {
-		case m.Compare == store.Missing:
+		case m.Compare == store.Missing || m.Not:
 			n = names
 		case m.Kind == store.Date:
 		case m.Compare == store.HasPrefix:

@@ -191,7 +191,7 @@ func flat(out, where []store.Condition) []store.Condition {
 
 // single tells whether a condition is one whole value.
 func single(c store.Condition) bool {
-	return c.Clause != nil && len(c.Clause.Any) == 1 && c.Clause.Any[0].Compare == store.Equal && c.Clause.Any[0].Kind != store.Date
+	return c.Clause != nil && len(c.Clause.Any) == 1 && c.Clause.Any[0].Compare == store.Equal && c.Clause.Any[0].Kind != store.Date && !c.Clause.Any[0].Not
 }
 
 // key is a value by which the matches are ordered. Those without it come last.
