@@ -76,6 +76,14 @@ func TestLibrary(t *testing.T) {
 		{name: "included", url: "/Basic?subject=StructureDefinition/Slot&_include=Basic:subject", status: 200, contains: `"mode":"include" & "path":"Slot.overbooked"`},
 		{name: "what refers to it", url: "/StructureDefinition?_id=Slot&_revinclude=Basic:subject", status: 200, contains: `"mode":"include" & "resourceType":"Basic"`},
 
+		{name: "included by its canonical url", url: "/StructureDefinition?_id=Slot-my-core&_include=StructureDefinition:base&_summary=true", status: 200, contains: `"id":"Slot-my-core" & "id":"Slot" & "mode":"include"`},
+		{name: "included from step to step", url: "/StructureDefinition?_id=Slot-my-core&_include:iterate=StructureDefinition:base&_summary=true", status: 200, contains: `"id":"DomainResource" & "id":"Resource"`},
+		{name: "what a chain leads to", url: "/Basic?subject:StructureDefinition.name=Slot&_total=accurate", status: 200, contains: `"total":1`},
+		{name: "what a chain does not lead to", url: "/Basic?subject:StructureDefinition.name=Patient&_total=accurate", status: 200, contains: `"total":0`},
+		{name: "what is referred to", url: "/StructureDefinition?_has:Basic:subject:code:text=x&_total=accurate&_elements=url", status: 200, contains: `"total":1 & "id":"Slot"`},
+		{name: "what is not referred to", url: "/StructureDefinition?_has:Basic:subject:_id=nobody&_total=accurate&_elements=url", status: 200, contains: `"total":0`},
+		{name: "what others do not see refers to nothing", url: "/StructureDefinition?_has:Basic:subject:code:text=x&_total=accurate&_elements=url", as: &clinic, status: 200, contains: `"total":0`},
+
 		{name: "put", method: "PUT", url: "/StructureDefinition/Patient", body: `{"resourceType":"StructureDefinition","id":"Patient"}`, status: 403},
 		{name: "put a new one", method: "PUT", url: "/CompartmentDefinition/x", body: `{"resourceType":"CompartmentDefinition","id":"x"}`, status: 403},
 		{name: "post", method: "POST", url: "/NamingSystem", body: `{"resourceType":"NamingSystem"}`, status: 403},

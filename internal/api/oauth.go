@@ -144,7 +144,7 @@ func (o *OAuth) smart(w http.ResponseWriter, _ *http.Request) error {
 		"token_endpoint":                        o.URL() + "/auth/token",
 		"grant_types_supported":                 []string{"client_credentials"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
-		"scopes_supported":                      []string{"system/*.cruds", string(auth.Session), string(auth.Notify)},
-		"capabilities":                          []string{"client-confidential-symmetric", "permission-v2"},
+		"scopes_supported":                      []string{"system/*.cruds", "system/*.rs", "system/*.read", "system/*.write", string(auth.Session), string(auth.Notify)},
+		"capabilities":                          []string{"client-confidential-symmetric", "permission-v1", "permission-v2"},
 	})
 }

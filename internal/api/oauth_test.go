@@ -259,7 +259,7 @@ func TestSmartConfiguration(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.body), &got); err != nil || r.status != http.StatusOK || r.header.Get("Content-Type") != mediaJSON {
 			t.Fatalf("%s: %v, %+v", path, err, r)
 		}
-		if got.Issuer != s.url || !slices.Contains(got.Grants, "client_credentials") || len(got.Methods) != 2 || len(got.Scopes) != 3 ||
+		if got.Issuer != s.url || !slices.Contains(got.Grants, "client_credentials") || len(got.Methods) != 2 || len(got.Scopes) != 6 ||
 			!slices.Contains(got.Capabilities, "client-confidential-symmetric") {
 			t.Errorf("%s: %+v", path, got)
 		}

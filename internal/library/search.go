@@ -11,26 +11,21 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// search finds resources of one type, in the order of the library where the
-// query asks for none.
-func (s *shelf) search(q store.Query) (store.Page, error) {
+// find gives the resources of some types that meet a query, in the order that it
+// asks for, else in that of the library.
+func (l *Library) find(types []string, q store.Query) ([]*book, error) {
 	var found []*book
-	for _, b := range s.indexed() {
-		record := search.Record{ID: b.item.ID, Updated: b.shelf.library.made, Entries: b.values()}
-		meets, err := record.Meets(q.Where)
-		if err != nil {
-			return store.Page{}, err
+	for _, typ := range types {
+		for _, b := range l.shelves[typ].indexed() {
+			record := search.Record{ID: b.item.ID, Updated: l.made, Entries: b.values()}
+			meets, err := record.Meets(q.Where)
+			if err != nil {
+				return nil, err
+			}
+			if meets {
+				found = append(found, b)
+			}
 		}
-		if meets {
-			found = append(found, b)
-		}
-	}
-	total := -1
-	if q.Total || q.Count == 0 {
-		total = len(found)
-	}
-	if q.Count == 0 {
-		return store.Page{Total: total}, nil
 	}
 	slices.SortStableFunc(found, func(a, b *book) int {
 		for _, by := range q.Sort {
@@ -40,9 +35,7 @@ func (s *shelf) search(q store.Query) (store.Page, error) {
 		}
 		return 0
 	})
-	page := pageOf(found, q.Offset, q.Count)
-	page.Total = total
-	return page, nil
+	return found, nil
 }
 
 // indexed gives all resources once it is known what they are found by: at the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -87,25 +88,119 @@ func (r reader) MaySee(typ, id, organization string) (bool, error) {
 	return true, nil
 }
 
-// Search implements store.Reader.
-func (r reader) Search(q store.Query) (store.Page, error) {
-	if s := r.library.shelves[q.Type]; s != nil {
-		return s.search(q)
+// Search implements store.Reader. In a search across types the library's
+// resources stand behind the stored ones.
+func (r reader) Search(q store.Query) (page store.Page, err error) {
+	stored, own, found, err := r.divided(q)
+	switch {
+	case err != nil:
+		return page, err
+	case !own:
+		return r.Reader.Search(stored)
 	}
-	return r.Reader.Search(q)
+	page.Total = -1
+	if q.Total || q.Count == 0 {
+		page.Total = 0
+	}
+	skip := q.Offset
+	if len(stored.Types) > 0 {
+		if page, err = r.Reader.Search(stored); err != nil {
+			return page, err
+		}
+		if len(page.Resources) > 0 {
+			skip = 0
+		} else if skip > 0 {
+			stored.Count = 0
+			all, err := r.Reader.Search(stored)
+			if err != nil {
+				return page, err
+			}
+			skip = max(0, skip-all.Total)
+		}
+	}
+	if page.Total >= 0 {
+		page.Total += len(found)
+	}
+	if q.Count > 0 && !page.More {
+		rest := pageOf(found, skip, q.Count-len(page.Resources))
+		page.Resources, page.More = append(page.Resources, rest.Resources...), rest.More
+	}
+	return page, nil
 }
 
-// List implements store.Reader. The library stands still, so a place is a
-// number of resources.
-func (r reader) List(q store.Query) (store.Listing, error) {
-	s := r.library.shelves[q.Type]
-	if s == nil {
-		return r.Reader.List(q)
+// divided gives what a query asks of the store and what it finds in the
+// library; own is false when it has nothing to do with the library.
+func (r reader) divided(q store.Query) (stored store.Query, own bool, found []*book, err error) {
+	if q.Where, err = r.linked(q.Type, q.Where); err != nil {
+		return q, true, nil, err
 	}
-	return listing(q.After, q.Before, q.Count, func(offset, count int) (store.Page, error) {
-		q.Offset, q.Count, q.Total = offset, count, false
-		return s.search(q)
-	})
+	stored = q
+	types := q.Types
+	if q.Type != "" {
+		types = []string{q.Type}
+	}
+	var mine []string
+	for _, typ := range types {
+		if r.library.Has(typ) {
+			mine = append(mine, typ)
+		}
+	}
+	if len(mine) == 0 {
+		return stored, false, nil, nil
+	}
+	stored.Type, stored.Types = "", slices.DeleteFunc(slices.Clone(q.Types), r.library.Has)
+	if q.Type == "" && slices.ContainsFunc(q.Where, leads) {
+		return stored, true, nil, nil // a condition on what refers to stored records
+	}
+	found, err = r.library.find(mine, q)
+	return stored, true, found, err
+}
+
+// List implements store.Reader. The library stands still, so that a place in it
+// is a number of resources.
+func (r reader) List(q store.Query) (l store.Listing, err error) {
+	stored, own, found, err := r.divided(q)
+	switch {
+	case err != nil:
+		return l, err
+	case !own:
+		return r.Reader.List(stored)
+	}
+	within := strings.HasPrefix(q.After, shelfMark)
+	if len(stored.Types) > 0 && (q.Before || !within) {
+		if within {
+			stored.After, stored.Before = "", false
+		}
+		if l, err = r.Reader.List(stored); err != nil || l.More || q.Before && !within {
+			return l, err
+		}
+	}
+	return listed(l, found, q.After, q.Before, q.Count)
+}
+
+// shelfMark begins a Listing.Last that is a place in the library.
+const shelfMark = "@"
+
+// listed adds books to a listing.
+func listed(l store.Listing, found []*book, after string, before bool, count int) (store.Listing, error) {
+	from, to := 0, len(found)
+	if place, within := strings.CutPrefix(after, shelfMark); within {
+		n, err := strconv.Atoi(place)
+		if err != nil || n < 0 {
+			return l, fhir.Errorf(fhir.CodeInvalid, "", "There is no such place in a list.")
+		}
+		if from = min(n, to); before {
+			from, to = 0, from
+		}
+	}
+	end := min(to, from+max(0, count-len(l.Keys)))
+	for _, b := range found[from:end] {
+		l.Keys = append(l.Keys, store.Key{Type: b.shelf.typ, ID: b.item.ID, Version: 1})
+	}
+	if l.Last, l.More = "", end < to; l.More {
+		l.Last = shelfMark + strconv.Itoa(end)
+	}
+	return l, nil
 }
 
 // ListHistory implements store.Reader.
@@ -113,49 +208,31 @@ func (r reader) ListHistory(q store.HistoryQuery) (store.Listing, error) {
 	if !r.library.Has(q.Type) {
 		return r.Reader.ListHistory(q)
 	}
-	return listing(q.After, false, q.Count, func(offset, count int) (store.Page, error) {
-		q.Offset, q.Count = offset, count
-		return r.History(q)
-	})
-}
-
-func listing(after string, before bool, count int, find func(offset, count int) (store.Page, error)) (l store.Listing, err error) {
-	place := 0
-	if after != "" {
-		if place, err = strconv.Atoi(after); err != nil {
-			return l, err
-		}
-	}
-	if before {
-		place, count = 0, min(count, place)
-	}
-	page, err := find(place, count)
-	for _, res := range page.Resources {
-		l.Keys = append(l.Keys, store.Key{Type: res.Type, ID: res.ID, Version: res.Version})
-	}
-	if l.More = page.More; l.More {
-		l.Last = strconv.Itoa(place + len(l.Keys))
-	}
-	return l, err
+	return listed(store.Listing{}, r.past(q), q.After, false, q.Count)
 }
 
 // History implements store.Reader. The history of all types is the store's.
 func (r reader) History(q store.HistoryQuery) (store.Page, error) {
-	s := r.library.shelves[q.Type]
-	if s == nil {
+	if !r.library.Has(q.Type) {
 		return r.Reader.History(q)
 	}
-	var all []*book
-	if !r.library.made.Before(q.Since) {
-		for _, b := range s.all() {
-			if q.ID == "" || q.ID == b.item.ID {
-				all = append(all, b)
-			}
-		}
-	}
+	all := r.past(q)
 	page := pageOf(all, q.Offset, q.Count)
 	page.Total = len(all)
 	return page, nil
+}
+
+// past gives the resources whose only version a history has.
+func (r reader) past(q store.HistoryQuery) (all []*book) {
+	if r.library.made.Before(q.Since) {
+		return nil
+	}
+	for _, b := range r.library.shelves[q.Type].all() {
+		if q.ID == "" || q.ID == b.item.ID {
+			all = append(all, b)
+		}
+	}
+	return all
 }
 
 // tx is a transaction whose reads see the library.

@@ -89,11 +89,11 @@ func TestOver(t *testing.T) {
 				for _, k := range l.Keys {
 					ids = append(ids, k.ID)
 				}
-				if strings.Join(ids, " ") != want || l.More != (part == 0) || l.More != (l.Last == "3") || err != nil {
+				if strings.Join(ids, " ") != want || l.More != (part == 0) || l.More != (l.Last == "@3") || err != nil {
 					t.Errorf("part %d: %v %+v %v", part, ids, l, err)
 				}
 			}
-			q.After, h.After = "3", "3"
+			q.After, h.After = "@3", "@3"
 		}
 		return nil
 	}

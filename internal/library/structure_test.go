@@ -56,6 +56,37 @@ func TestAllIsValid(t *testing.T) {
 	}
 }
 
+// No resource takes the place of another: where two sources have the same id,
+// they have the same definition.
+func TestIDsAreUnique(t *testing.T) {
+	for typ, s := range whole(t).shelves {
+		total := 0
+		for _, source := range s.sources {
+			for _, item := range source() {
+				total++
+				other := &book{item: item, shelf: s}
+				kept := s.find(item.ID)
+				if a, b := url(t, other), url(t, kept); a != b {
+					t.Errorf("%s/%s is %s and %s", typ, item.ID, a, b)
+				}
+			}
+		}
+		t.Logf("%s: %d", typ, len(s.all()))
+		if total == 0 {
+			t.Errorf("there is no %s", typ)
+		}
+	}
+}
+
+func url(t *testing.T, b *book) string {
+	t.Helper()
+	doc, err := fhir.ParseWithin(b.open().Body, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc.Get("url").String()
+}
+
 // Everything is made and indexed at the first question about it; no start waits
 // for it.
 func BenchmarkFirstUse(b *testing.B) {
