@@ -6,10 +6,17 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/app"
 )
 
-type configCommand struct{}
+type configCommand struct {
+	Example bool `help:"Print a file for --config in which every setting stands with its default."`
+}
 
-// Run prints every setting with its variable and default, as Markdown.
-func (configCommand) Run() error {
-	_, err := fmt.Print(app.Reference())
+// Run prints every setting with its variable and default, as Markdown or as a
+// file of settings.
+func (c configCommand) Run() error {
+	text := app.Reference()
+	if c.Example {
+		text = app.Example()
+	}
+	_, err := fmt.Print(text)
 	return err
 }

@@ -45,6 +45,7 @@ func TestSettingsOfTheEnvironmentAreChecked(t *testing.T) {
 		"JUMPA_PUBLIC_URL":       "hie.example.my",
 		"JUMPA_CODE_COURIER_URL": "mailto:x",
 		"JUMPA_MEETING_PROVIDER": "zoom",
+		"JUMPA_TRUSTED_PROXIES":  "10.0.0.0/8, proxy",
 		"JUMPA_DATABASE_URL":     "postgres://127.0.0.1:1/hie", // where nobody listens
 	} {
 		t.Run(name, func(t *testing.T) {

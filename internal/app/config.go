@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type Config struct {
 	KafkaListen      string        `env:"JUMPA_KAFKA_LISTEN" flag:"--kafka-listen" help:"address of the embedded Kafka-protocol broker"`
 	UDPListen        string        `env:"JUMPA_UDP_LISTEN" flag:"--udp-listen" help:"address of the UDP port for embedded calls"`
 	PublicURL        string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
+	TrustedProxies   string        `env:"JUMPA_TRUSTED_PROXIES" help:"addresses or networks of reverse proxies whose X-Forwarded-For is believed, separated by commas; attempts to sign in are counted by address"`
 	Validation       string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
 	CORSOrigins      string        `env:"JUMPA_CORS_ORIGINS" help:"web origins whose pages may use the FHIR interface from a browser, such as https://app.example, separated by commas; * for all, none when empty"`
 	CheckInBefore    time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
@@ -92,6 +94,9 @@ func (c Config) check() error {
 	if signs := c.KafkaMechanism + c.KafkaUser + c.KafkaPassword + c.KafkaTokenFile + c.KafkaCA + c.KafkaCertificate + c.KafkaKey; signs != "" && c.KafkaBrokers == "" {
 		return usage("JUMPA_KAFKA_BROKERS: needed for the other settings of Kafka; the embedded broker has no sign-in")
 	}
+	if _, err := c.proxies(); err != nil {
+		return err
+	}
 	if err := c.checkCalls(); err != nil {
 		return err
 	}
@@ -143,6 +148,24 @@ func (c Config) loopback() bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// proxies gives the networks of the reverse proxies.
+func (c Config) proxies() (list []netip.Prefix, err error) {
+	for text := range strings.SplitSeq(c.TrustedProxies, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		network, err := netip.ParsePrefix(text)
+		if address, notNetwork := netip.ParseAddr(text); err != nil && notNetwork == nil {
+			network, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			return nil, usage("JUMPA_TRUSTED_PROXIES: %q is neither an address nor a network such as 10.0.0.0/8", text)
+		}
+		list = append(list, network.Masked())
+	}
+	return list, nil
 }
 
 // shared tells whether other nodes may use the same database.

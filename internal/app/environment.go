@@ -132,6 +132,21 @@ func Reference() string {
 	return b.String()
 }
 
+// Example gives a file of settings in which every setting stands as a comment,
+// with its default.
+func Example() string {
+	var b strings.Builder
+	b.WriteString("# Settings of Jumpa, for --config. Take away the # before those that you set.\n# They are described in docs/configuration.md.\n")
+	v := reflect.ValueOf(Defaults())
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if name := f.Tag.Get("env"); name != "-" {
+			fmt.Fprintf(&b, "\n# %s\n#%s=%v\n", f.Tag.Get("help"), name, v.Field(i).Interface())
+		}
+	}
+	return b.String()
+}
+
 // code shows a text as code, and nothing as a dash.
 func code(text string) string {
 	if text == "" {

@@ -58,7 +58,11 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /{$}", http.RedirectHandler(portal.Root, http.StatusFound))
-	return api.NewObserver(a.log, a.clock, registry).Watch(api.Tidy(mux)), func() {
+	observer := api.NewObserver(a.log, a.clock, registry)
+	if observer.Proxies, err = a.cfg.proxies(); err != nil {
+		return nil, nil, err
+	}
+	return observer.Watch(api.Tidy(mux)), func() {
 		patients.Stop()
 		sockets.Stop()
 		if a.desk != nil {
@@ -119,6 +123,7 @@ func (a *App) metrics() *prometheus.Registry {
 		}
 		return 0
 	})
+	gauge("jumpa_outbox_parked", "Events that the broker refuses as they are, set aside.", func() float64 { return float64(a.relay.Parked()) })
 	counter("jumpa_outbox_published_total", "Events that the broker has acknowledged.", func() float64 { return float64(a.relay.Stats().Published) })
 	counter("jumpa_outbox_failed_total", "Attempts to publish an event that failed.", func() float64 { return float64(a.relay.Stats().Failed) })
 	gauge("jumpa_rooms", "Call rooms that are in use.", func() float64 { n, _ := a.calls.Counts(); return float64(n) })
