@@ -170,7 +170,7 @@ func (f *FHIR) describeType(typ string) capabilityOfType {
 	}
 	seen := make(map[string]bool)
 	for _, rt := range f.routes {
-		if !strings.HasPrefix(rt.pattern, "/{type}") {
+		if !strings.HasPrefix(rt.pattern, "/{type}") && !strings.HasPrefix(rt.pattern, "/"+typ+"/") {
 			continue
 		}
 		for _, m := range rt.methods {

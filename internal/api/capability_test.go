@@ -81,6 +81,11 @@ func (s *server) tryAll(typ string) []attempt {
 	try("$subsumes", "GET", at+"/$subsumes?codeA=male&codeB=female&system="+about, "", nil)
 	try("$expand", "GET", at+"/$expand?url="+about, "", nil)
 	label := `{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{"tag":[{"code":"x"}]}}]}`
+	booked := at + "/$book"
+	if typ == "Slot" {
+		booked = at + "/x0/$book"
+	}
+	try("$book", "POST", booked, bookingOf(reference("slot", "Slot/x0"), reference("patient", "Patient/"+typ)), nil)
 	try("$meta-add", "POST", at+"/"+id+"/$meta-add", label, nil)
 	try("$meta-delete", "POST", at+"/"+id+"/$meta-delete", label, nil)
 	try("$status", "GET", at+"/"+id+"/$status", "", nil)
@@ -99,7 +104,7 @@ func (s *server) tryAll(typ string) []attempt {
 // every type of FHIR R4.
 func TestCapabilityStatementIsTrue(t *testing.T) {
 	s := newServer(t)
-	for _, body := range []string{organizationBody, resource("Patient", "x0"), resource("Schedule", "x0")} {
+	for _, body := range []string{organizationBody, resource("Patient", "x0"), resource("Schedule", "x0"), resource("Slot", "x0"), resource("Patient", "Slot"), resource("Patient", "Appointment")} {
 		typ := between(body, `"resourceType":"`, `"`)
 		if w := s.do(hospital, "PUT", Root+"/"+typ+"/"+between(body, `"id":"`, `"`), body, nil); w.Code != http.StatusCreated {
 			t.Fatalf("%d %s", w.Code, w.Body)

@@ -46,6 +46,7 @@ type Exchange interface {
 	Validate(ctx context.Context, p auth.Principal, v exchange.Validation) (fhir.Issues, error)
 	Label(ctx context.Context, p auth.Principal, l exchange.Labels) (store.Resource, error)
 	LabelsOf(ctx context.Context, p auth.Principal, typ string) (meta []byte, err error)
+	Book(ctx context.Context, p auth.Principal, b exchange.Book) (exchange.Outcome, error)
 	Everything(ctx context.Context, p auth.Principal, q exchange.Everything) (exchange.SearchResult, error)
 	ParseSearch(typ string, values url.Values) (search.Request, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
@@ -163,6 +164,8 @@ var routes = []fhirRoute{
 	{"/$meta", metaOfAllMethods},
 	{"/{type}/$meta", metaOfAllMethods},
 	{"/{type}/{id}/$meta", metaMethods},
+	{"/Appointment/$book", []fhirMethod{{"POST", "$book", auth.Create, (*FHIR).book}}},
+	{"/Slot/{id}/$book", []fhirMethod{{"POST", "$book", auth.Create, (*FHIR).book}}},
 	{"/{type}/{id}/$meta-add", []fhirMethod{{"POST", "$meta-add", auth.Update, (*FHIR).metaAdd}}},
 	{"/{type}/{id}/$meta-delete", []fhirMethod{{"POST", "$meta-delete", auth.Update, (*FHIR).metaDelete}}},
 	{"/{type}/{id}/_history/{version}/$meta", metaMethods},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jumpa-hie/jumpa/fhir/r4"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/library"
 )
@@ -63,6 +64,16 @@ var operations = []operation{
 			{use: "in", name: "meta", occurs: "1..1", typ: "Meta", says: "The profiles, tags and security labels to take away."},
 			{use: "out", name: "return", occurs: "1..1", typ: "Meta", says: "The meta of the record as it is then."},
 		},
+	},
+	{
+		name: "$book", id: "Appointment-book", url: bookURL + "Appointment-book", types: []string{"Appointment"}, title: "Book a place in a slot",
+		says:   bookSays,
+		params: bookParams,
+	},
+	{
+		name: "$book", id: "Slot-book", url: bookURL + "Slot-book", types: []string{"Slot"}, title: "Book a place in this slot",
+		says:   bookSays,
+		params: bookParams,
 	},
 	{
 		name: "$everything", id: "Patient-everything", types: []string{"Patient"}, title: "The record of a patient",
@@ -205,6 +216,37 @@ var checkParams = []parameter{
 // Backport.
 const backport = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/"
 
+// $book is no operation of R4.
+const (
+	bookURL  = "https://github.com/jumpa-hie/jumpa/OperationDefinition/"
+	bookSays = "Makes an Appointment for a patient in a Slot, in one transaction: of those who want the last place one gets it, and the others are refused with status 409."
+)
+
+var bookParams = []parameter{
+	{use: "in", name: "slot", occurs: "0..1", typ: "Reference", says: "The Slot; it may be left out when the address names it."},
+	{use: "in", name: "patient", occurs: "1..1", typ: "Reference", says: "The Patient, as Patient/id or by a condition that exactly one patient meets, such as Patient?identifier=system|value."},
+	{use: "in", name: "status", occurs: "0..1", typ: "code", says: "booked, the default, or pending. Both take a place."},
+	{use: "in", name: "reason", occurs: "0..*", typ: "CodeableConcept", says: "Why the appointment is made."},
+	{use: "in", name: "description", occurs: "0..1", typ: "string", says: "What stands in a list of appointments."},
+	{use: "in", name: "comment", occurs: "0..1", typ: "string", says: "A note to those who hold the appointment."},
+	{use: "in", name: "participant", occurs: "0..*", typ: "Reference", says: "Whoever takes part beside the patient and the actors of the Schedule."},
+	{use: "in", name: "supporting-information", occurs: "0..*", typ: "Reference", says: "Records that belong to the appointment."},
+	{use: "in", name: "identifier", occurs: "0..*", typ: "Identifier", says: "Identifiers of the appointment. The session token of a group is taken from the Slot or its Schedule."},
+	{use: "out", name: "return", occurs: "1..1", typ: "Appointment", says: "The Appointment, with times, codes and participants of the Slot, its Schedule and the HealthcareService."},
+}
+
+// parameterOf finds what may go in, by its name.
+func parameterOf(params []parameter, name string) *parameter {
+	i := slices.IndexFunc(params, func(p parameter) bool { return p.use == "in" && p.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &params[i]
+}
+
+// single tells whether a parameter may be given once at most.
+func (p *parameter) single() bool { return strings.HasSuffix(p.occurs, "..1") }
+
 var everythingParams = []parameter{
 	{use: "in", name: "_since", occurs: "0..1", typ: "instant", says: "Only records that were changed at this time or later."},
 	{use: "in", name: "_type", occurs: "0..*", typ: "code", says: "Only records of these types."},
@@ -288,10 +330,13 @@ func (o *operation) describe() operationDefinition {
 			if m.interaction != o.name {
 				continue
 			}
-			switch place := strings.Count(rt.pattern, "{"); {
-			case place == 0:
+			if of, _, _ := strings.Cut(rt.pattern[1:], "/"); r4.IsResource(of) && !slices.Contains(o.types, of) {
+				continue // of another definition with this name
+			}
+			switch strings.Count(rt.pattern, "/") {
+			case 1:
 				d.System = true
-			case place == 1:
+			case 2:
 				d.Type = true
 			default:
 				d.Instance = true
