@@ -182,9 +182,25 @@ func (f *FHIR) everything(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.Count, q.Offset, q.Since = h.Count, h.Offset, h.Since
-	for name := range rest {
-		if !slices.Contains([]string{"_count", "_offset", "_since", "_type", "_format", "_pretty", "_summary"}, name) {
-			return fhir.Errorf(fhir.CodeNotSupported, "", "$everything takes _type, _since, _count, _summary and _elements.")
+	known := []string{"_count", "_offset", "_since", "_type", "_format", "_pretty", "_summary"}
+	if q.Type == "Patient" {
+		known = append(known, "start", "end")
+	}
+	for name, values := range rest {
+		if !slices.Contains(known, name) {
+			return fhir.Errorf(fhir.CodeNotSupported, "", "$everything takes _type, _since, _count, _summary and _elements, and start and end of a patient's care.")
+		}
+		if name != "start" && name != "end" {
+			continue
+		}
+		from, until, err := fhir.ParseDate(values[0])
+		if err != nil {
+			return fhir.Errorf(fhir.CodeInvalid, "", "%s must be a date such as 2026-11-23.", name)
+		}
+		if name == "start" {
+			q.Start = from
+		} else {
+			q.End = until
 		}
 	}
 	for name := range strings.SplitSeq(strings.Join(rest["_type"], ","), ",") {

@@ -195,7 +195,7 @@ func TestEverything(t *testing.T) {
 	s.fill(t, organizationBody, patientBody, strings.ReplaceAll(patientBody, `"p1"`, `"p2"`),
 		`{"resourceType":"Practitioner","id":"d1"}`,
 		`{"resourceType":"Encounter","id":"e1","status":"planned","class":{"code":"AMB"}`+about+`,"participant":[{"individual":{"reference":"Practitioner/d1"}}]}`,
-		observation("o1", about+`,"encounter":{"reference":"Encounter/e1"}`), observation("o2", about), observation("o3", `,"subject":{"reference":"Patient/p2"}`))
+		observation("o1", about+`,"effectiveDateTime":"2026-11-22","encounter":{"reference":"Encounter/e1"}`), observation("o2", about+`,"effectiveDateTime":"2026-11-23T10:00:00+08:00"`), observation("o3", `,"subject":{"reference":"Patient/p2"}`))
 	few := auth.Principal{Kind: auth.Client, ID: "few", Organization: hospital.Organization, Scopes: []string{"system/Patient.rs", "system/Observation.rs"}}
 	for _, c := range []struct {
 		name, method, url, body string
@@ -208,12 +208,16 @@ func TestEverything(t *testing.T) {
 		{"of types", "GET", "/Patient/p1/$everything?_type=Patient,Observation", "", hospital, 200, "Patient/p1 Observation/o1 Observation/o2"},
 		{"by parameters", "POST", "/Patient/p1/$everything", `{"resourceType":"Parameters","parameter":[{"name":"_type","valueCode":"Encounter"},{"name":"_count","valueInteger":1}]}`, hospital, 200, "Encounter/e1"},
 		{"since", "GET", "/Patient/p1/$everything?_since=2026-11-24", "", hospital, 200, ""},
-		{"encounter", "GET", "/Encounter/e1/$everything", "", hospital, 200, "Encounter/e1 Observation/o1 Practitioner/d1"},
+		{"encounter", "GET", "/Encounter/e1/$everything", "", hospital, 200, "Encounter/e1 Observation/o1 Patient/p1 Practitioner/d1"},
 		{"what the scopes allow", "GET", "/Patient/p1/$everything", "", few, 200, "Patient/p1 Observation/o1 Observation/o2"},
 		{"of others", "GET", "/Patient/p1/$everything", "", clinic, 404, ""},
 		{"of nobody", "GET", "/Patient/none/$everything", "", hospital, 404, ""},
 		{"of another type", "GET", "/Observation/o1/$everything", "", hospital, 404, ""},
-		{"between dates", "GET", "/Patient/p1/$everything?start=2026", "", hospital, 400, ""},
+		{"from a day on", "GET", "/Patient/p1/$everything?start=2026-11-23&_type=Observation,Encounter", "", hospital, 200, "Encounter/e1 Observation/o2"},
+		{"until a day", "GET", "/Patient/p1/$everything?end=2026-11-22", "", hospital, 200, "Patient/p1 Encounter/e1 Observation/o1 Organization/11-05060009 Practitioner/d1"},
+		{"between days", "POST", "/Patient/p1/$everything", `{"resourceType":"Parameters","parameter":[{"name":"start","valueDate":"2026-11-20"},{"name":"end","valueDate":"2026-11-21"},{"name":"_type","valueCode":"Observation"}]}`, hospital, 200, ""},
+		{"of an encounter from a day on", "GET", "/Encounter/e1/$everything?start=2026", "", hospital, 400, ""},
+		{"from no day", "GET", "/Patient/p1/$everything?start=soon", "", hospital, 400, ""},
 		{"of no type", "GET", "/Patient/p1/$everything?_type=Colour", "", hospital, 400, ""},
 		{"a bad count", "GET", "/Patient/p1/$everything?_count=some", "", hospital, 400, ""},
 		{"by a resource", "POST", "/Patient/p1/$everything", `{"resourceType":"Patient"}`, hospital, 400, ""},

@@ -77,8 +77,11 @@ var operations = []operation{
 	},
 	{
 		name: "$everything", id: "Patient-everything", types: []string{"Patient"}, title: "The record of a patient",
-		says:   "Gives a patient and all records that refer to the patient, as far as the caller may see them, with what those refer to.",
-		params: everythingParams,
+		says: "Gives a patient and all records that refer to the patient, as far as the caller may see them, with what those refer to.",
+		params: append([]parameter{
+			{use: "in", name: "start", occurs: "0..1", typ: "date", says: "Only records of care on this day or later; those without a date of care are among them."},
+			{use: "in", name: "end", occurs: "0..1", typ: "date", says: "Only records of care on this day or earlier."},
+		}, everythingParams...),
 	},
 	{
 		name: "$everything", id: "Encounter-everything", types: []string{"Encounter"}, title: "The record of an encounter",

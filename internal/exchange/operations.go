@@ -11,6 +11,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/audit"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/record"
+	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -138,18 +139,49 @@ func (s *Service) rehearse(r store.Reader, p auth.Principal, v Validation, sound
 const maxEverything = 1000
 
 // Everything asks for a patient or an encounter with all that refers to it,
-// and with what that stands on.
+// and with what that refers to.
 type Everything struct {
 	Type, ID      string
 	Types         []string // only these; empty for all
 	Since         time.Time
+	Start, End    time.Time // of the care: what is dated otherwise is left out
 	Offset, Count int
 }
 
-// standing are the types on which records stand without being about somebody.
-var standing = map[string]bool{
-	"Organization": true, "Location": true, "Practitioner": true, "PractitionerRole": true, "HealthcareService": true,
-	"Medication": true, "Substance": true, "Device": true, "Schedule": true, "Slot": true,
+// careDates are the search parameters that date the care that a record is
+// about. The first that a record has counts.
+var careDates = []string{
+	"date", "effective", "effective-time", "occurrence", "period", "onset-date", "event-date", "whenhandedover",
+	"authoredon", "authored", "authored-on", "sent", "issued", "created", "recorded-date", "recorded",
+}
+
+// inCare tells whether a record is about care within the time that was asked
+// for. One without a date of care may be, and is.
+func (s *Service) inCare(q Everything, res store.Resource) bool {
+	if q.Start.IsZero() && q.End.IsZero() || res.Type == q.Type && res.ID == q.ID {
+		return true
+	}
+	doc, err := fhir.Parse(res.Body)
+	if err != nil {
+		return true
+	}
+	entries := search.Index(doc, s.Base())
+	for _, param := range careDates {
+		dated := false
+		for _, e := range entries {
+			if e.Param != param || e.Kind != store.Date {
+				continue
+			}
+			dated = true
+			if (q.Start.IsZero() || e.High > q.Start.UnixMicro()) && (q.End.IsZero() || e.Low < q.End.UnixMicro()) {
+				return true
+			}
+		}
+		if dated {
+			return false
+		}
+	}
+	return true
 }
 
 // Everything gives one page: the record itself, then what refers to it and
@@ -176,12 +208,12 @@ func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything
 		if center.Deleted() {
 			return fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", q.Type, q.ID)
 		}
-		all, err := s.around(r, p, center)
+		all, err := s.around(r, p, q, center)
 		if err != nil {
 			return err
 		}
 		all = slices.DeleteFunc(all, func(res store.Resource) bool {
-			return len(q.Types) > 0 && !slices.Contains(q.Types, res.Type) || res.Updated.Before(q.Since)
+			return len(q.Types) > 0 && !slices.Contains(q.Types, res.Type) || res.Updated.Before(q.Since) || !s.inCare(q, res)
 		})
 		from := min(q.Offset, len(all))
 		to := min(from+q.Count, len(all))
@@ -194,9 +226,9 @@ func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything
 	return out, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "everything", Target: about})
 }
 
-// around collects the record, those that refer to it, and those on which they
-// stand.
-func (s *Service) around(r store.Reader, p auth.Principal, center store.Resource) ([]store.Resource, error) {
+// around collects the record, those that refer to it, and those to which they
+// refer.
+func (s *Service) around(r store.Reader, p auth.Principal, q Everything, center store.Resource) ([]store.Resource, error) {
 	users, err := r.ReferencedBy([]store.Key{{Type: center.Type, ID: center.ID}}, maxEverything+1)
 	if err != nil {
 		return nil, err
@@ -224,7 +256,10 @@ func (s *Service) around(r store.Reader, p auth.Principal, center store.Resource
 	}
 	var ground []store.Resource
 	for _, res := range all {
-		found, err := s.ground(r, p, res, seen)
+		if !s.inCare(q, res) {
+			continue
+		}
+		found, err := s.ground(r, p, q.Type, res, seen)
 		if err != nil {
 			return nil, err
 		}
@@ -235,8 +270,9 @@ func (s *Service) around(r store.Reader, p auth.Principal, center store.Resource
 	return append(all, ground...), nil
 }
 
-// ground gives what a record stands on, as far as it was not seen before.
-func (s *Service) ground(r store.Reader, p auth.Principal, res store.Resource, seen map[string]bool) ([]store.Resource, error) {
+// ground gives what a record refers to, as far as it was not seen before. What
+// is all about one patient leads to no other.
+func (s *Service) ground(r store.Reader, p auth.Principal, about string, res store.Resource, seen map[string]bool) ([]store.Resource, error) {
 	doc, err := fhir.Parse(res.Body)
 	if err != nil {
 		return nil, err
@@ -247,7 +283,7 @@ func (s *Service) ground(r store.Reader, p auth.Principal, res store.Resource, s
 		if n.Name() == "reference" && n.Kind() == fhir.String {
 			ref, ok := s.local(n)
 			key := ref.Type + "/" + ref.ID
-			if !ok || !standing[ref.Type] || seen[key] {
+			if !ok || ref.Type == "Patient" && about == "Patient" || seen[key] {
 				return nil
 			}
 			seen[key] = true
