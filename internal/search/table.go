@@ -11,8 +11,8 @@ import (
 
 // row defines one search parameter. In base, "*" stands for every stored type,
 // "+" for those with a narrative and "?" for every one that the table does not
-// name. Paths are alternatives,
-// target types of a reference are separated by spaces.
+// name, if it has the element. Paths are alternatives, target types of a
+// reference are separated by spaces.
 type row struct {
 	base, code string
 	kind       Kind
@@ -302,7 +302,9 @@ func arrange(rows []row) map[string][]Param {
 			case r.base == typ || r.base == "*" && Stored(typ) && r.code[0] == '_', r.base == "+" && Stored(typ) && r4.Is(typ, "DomainResource"):
 				all = append(all, r.param())
 			case r.base == "*" && Stored(typ) || r.base == "?" && !named[typ]:
-				general = append(general, r.param())
+				if r, ok := r.on(typ); ok {
+					general = append(general, r.param())
+				}
 			}
 		}
 		if Stored(typ) {
@@ -317,6 +319,21 @@ func arrange(rows []row) map[string][]Param {
 		slices.SortFunc(byType[typ], func(a, b Param) int { return cmp.Compare(a.Code, b.Code) })
 	}
 	return byType
+}
+
+// on gives the row of a type in general with the paths that lead somewhere in
+// the type; it is not ok when none does.
+func (r row) on(typ string) (row, bool) {
+	t, _ := r4.LookupType(typ)
+	var paths []string
+	for path := range strings.FieldsSeq(r.paths) {
+		first, _, _ := strings.Cut(path, ".")
+		if _, _, ok := t.Root.Child(first); ok {
+			paths = append(paths, path)
+		}
+	}
+	r.paths = strings.Join(paths, " ")
+	return r, len(paths) > 0
 }
 
 func (r row) param() Param {
