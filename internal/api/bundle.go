@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -17,12 +18,16 @@ func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 type bundle struct {
 	w       *bufio.Writer
 	entries int
+	named   map[string]bool // by fullUrl; nil where one may come again, as in a history
 }
 
 // newBundle begins with what stands before the entries. updated is an instant,
 // total is left out when negative.
 func newBundle(w io.Writer, typ, updated string, total int, links []link) *bundle {
 	b := &bundle{w: bufio.NewWriterSize(w, 16<<10)}
+	if strings.HasSuffix(typ, "-response") {
+		b.named = map[string]bool{}
+	}
 	b.text(`{"resourceType":"Bundle","meta":{"lastUpdated":`)
 	b.quote(updated)
 	b.text(`},"type":`)
@@ -68,7 +73,10 @@ func (b *bundle) add(e entry) {
 			separator = `,`
 		}
 	}
-	if e.fullURL != "" {
+	if e.fullURL != "" && !b.named[e.fullURL] {
+		if b.named != nil {
+			b.named[e.fullURL] = true
+		}
 		member("fullUrl", fhir.Marshal(e.fullURL))
 	}
 	member("resource", e.resource)

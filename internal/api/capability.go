@@ -273,16 +273,11 @@ func supportedProfiles() map[string][]string {
 }
 
 func (f *FHIR) security() capabilitySecurity {
-	origin := strings.TrimSuffix(f.baseURL(), Root)
 	return capabilitySecurity{
-		Extension: []extension{{
-			URL:       "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
-			Extension: []extension{{URL: "token", ValueURI: origin + "/auth/token"}},
-		}},
 		CORS: len(f.origins) > 0,
 		Service: []concept{{
 			Coding: []coding{{"http://terminology.hl7.org/CodeSystem/restful-security-service", "SMART-on-FHIR", "SMART-on-FHIR"}},
-			Text:   "OAuth2 client credentials with SMART backend scopes (system/Type.cruds)",
+			Text:   "OAuth2 client credentials with SMART backend scopes (system/Type.cruds), as .well-known/smart-configuration says",
 		}},
 		Description: "Every request but this one needs a bearer token. A system sees the records of its organisation, those granted to it, the directory, and the definitions by which the exchange works.",
 	}

@@ -267,8 +267,8 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	rest := got.Rest[0]
-	if uri := rest.Security.Extension[0].Extension[0].ValueURI; uri != "https://hie.example/auth/token" {
-		t.Errorf("token endpoint %s", uri)
+	if service := rest.Security.Service[0]; service.Coding[0].Code != "SMART-on-FHIR" || !strings.Contains(service.Text, ".well-known/smart-configuration") {
+		t.Errorf("security %+v", service)
 	}
 	if len(rest.Resource) != len(search.Types()) || len(rest.Interaction) != 3 {
 		t.Errorf("%d types, system %v", len(rest.Resource), rest.Interaction)

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
@@ -117,7 +119,7 @@ func (f *FHIR) writePage(w io.Writer, req search.Request, found exchange.SearchR
 		b.add(entry{fullURL: f.fullURL(res), resource: shape{summary: part.summary}.of(res.Body), search: modeInclude})
 	}
 	if notes := append(ignored(req.Unknown), found.Notes...); len(notes) > 0 {
-		b.add(entry{resource: fhir.Outcome(notes, ""), search: modeOutcome})
+		b.add(entry{fullURL: "urn:uuid:" + uuid.NewString(), resource: fhir.Outcome(notes, ""), search: modeOutcome})
 	}
 	b.end()
 }

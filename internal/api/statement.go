@@ -51,17 +51,14 @@ type capabilityOfRest struct {
 }
 
 type capabilitySecurity struct {
-	Extension   []extension `json:"extension"`
-	CORS        bool        `json:"cors"`
-	Service     []concept   `json:"service"`
-	Description string      `json:"description"`
+	CORS        bool      `json:"cors"`
+	Service     []concept `json:"service"`
+	Description string    `json:"description"`
 }
 
 type extension struct {
-	URL            string      `json:"url"`
-	ValueURI       string      `json:"valueUri,omitempty"`
-	ValueCanonical string      `json:"valueCanonical,omitempty"`
-	Extension      []extension `json:"extension,omitempty"`
+	URL            string `json:"url"`
+	ValueCanonical string `json:"valueCanonical,omitempty"`
 }
 
 type concept struct {

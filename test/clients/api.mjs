@@ -62,8 +62,8 @@ step('capabilities', async () => {
   assert.ok(capabilities.resourceSearch('Observation', 'value-quantity'));
 });
 step('SMART configuration', async () => {
-  const { tokenUrl } = await fhir.smartAuthMetadata();
-  assert.equal(String(tokenUrl), `${demo.server}/auth/token`);
+  const configuration = await fhir.request('.well-known/smart-configuration');
+  assert.equal(configuration.token_endpoint, `${demo.server}/auth/token`);
 });
 
 // ---- One record
