@@ -58,6 +58,7 @@ type capabilitySecurity struct {
 
 type extension struct {
 	URL            string `json:"url"`
+	ValueURI       string `json:"valueUri,omitempty"`
 	ValueCanonical string `json:"valueCanonical,omitempty"`
 }
 
