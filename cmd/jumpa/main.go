@@ -8,6 +8,7 @@
 //	jumpa load            drive check-in bursts and FHIR traffic, and measure
 //	jumpa validate FILE…  judge MY Core records by the rules of the exchange
 //	jumpa check           look at a configuration and everything that it names
+//	jumpa parked          list the events that the brokers refuse, or replay them
 //	jumpa migrate         bring the database to the schema of this program
 //	jumpa config          print the settings, as docs/configuration.md has them
 //
@@ -37,6 +38,7 @@ type commands struct {
 	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`
 	Validate validateCommand `cmd:"" help:"Judge MY Core records from files or standard input."`
 	Check    checkCommand    `cmd:"" help:"Look at a configuration and everything that it names; changes nothing."`
+	Parked   parkedCommand   `cmd:"" help:"List the events that the brokers refuse, or replay them."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database to the schema of this program, as every start does."`
 	Config   configCommand   `cmd:"" help:"Print the configuration reference."`
 }

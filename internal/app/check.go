@@ -164,12 +164,5 @@ func checkMeetings(ctx context.Context, cfg Config) (says string, err error) {
 // Migrate brings the database to the schema of this program, as every start
 // does, and ends.
 func Migrate(ctx context.Context, cfg Config) error {
-	if err := cfg.makeData(); err != nil {
-		return err
-	}
-	st, err := openStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	return st.Close()
+	return withStore(ctx, cfg, func(store.Store) error { return nil })
 }

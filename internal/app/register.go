@@ -24,33 +24,26 @@ type Secrets struct {
 }
 
 // Register makes the accounts of a source system in the store, or gives them
-// new secrets: the old ones are void from then on. The exchange must not run
-// meanwhile. A mistake is a *UsageError.
+// new secrets: the old ones are void from then on. With a SQLite database the
+// exchange must not run meanwhile. A mistake is a *UsageError.
 func Register(ctx context.Context, cfg Config, r Registration) (Secrets, error) {
-	if err := cfg.makeData(); err != nil {
-		return Secrets{}, err
-	}
-	st, err := openStore(ctx, cfg)
-	if err != nil {
-		return Secrets{}, err
-	}
 	given := Secrets{ClientSecret: auth.NewSecret()}
 	if r.Email != "" {
 		given.Password = auth.NewSecret()
 	}
-	err = st.Update(ctx, func(tx store.Tx) error {
-		return auth.PutClient(tx, time.Now(), auth.SourceSystem{
-			ClientID: r.ClientID, Name: r.Name, Organization: r.Organization, Secret: given.ClientSecret,
-			Scopes: clientScopes, Email: r.Email, Password: given.Password,
+	err := withStore(ctx, cfg, func(st store.Store) error {
+		return st.Update(ctx, func(tx store.Tx) error {
+			return auth.PutClient(tx, time.Now(), auth.SourceSystem{
+				ClientID: r.ClientID, Name: r.Name, Organization: r.Organization, Secret: given.ClientSecret,
+				Scopes: clientScopes, Email: r.Email, Password: given.Password,
+			})
 		})
 	})
+	if mistake := (*fhir.Error)(nil); errors.As(err, &mistake) {
+		err = usage("%s", mistake.Diagnostics)
+	}
 	if err != nil {
-		_ = st.Close()
-		var mistake *fhir.Error
-		if errors.As(err, &mistake) {
-			err = usage("%s", mistake.Diagnostics)
-		}
 		return Secrets{}, err
 	}
-	return given, st.Close()
+	return given, nil
 }
