@@ -111,19 +111,3 @@ func TestDisplay(t *testing.T) {
 		}
 	}
 }
-
-// Each code that the rules name is a code of its system.
-func TestRulesNameKnownCodes(t *testing.T) {
-	for typ, list := range rules {
-		for _, r := range list {
-			if r.system != "" && !Known(r.system) {
-				t.Errorf("%s.%s: unknown system %s", typ, r.path, r.system)
-			}
-			for _, code := range r.oneOf {
-				if !ValidCode(r.system, code) {
-					t.Errorf("%s.%s: unknown code %s", typ, r.path, code)
-				}
-			}
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package mycore
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,12 +9,14 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir/fhirpath"
 	"github.com/jumpa-hie/jumpa/fhir/fhirxml"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 )
 
-func definition(t *testing.T, url string) *fhir.Document {
+// definition finds a definition by its URL, and its version where it has several.
+func definition(t *testing.T, url string, version ...Line) *fhir.Document {
 	t.Helper()
 	for _, doc := range Definitions() {
-		if doc.Get("url").Is(url) {
+		if doc.Get("url").Is(url) && (len(version) == 0 || doc.Get("version").Is(string(version[0]))) {
 			return doc
 		}
 	}
@@ -25,29 +26,61 @@ func definition(t *testing.T, url string) *fhir.Document {
 
 func TestDefinitionsAreWhole(t *testing.T) {
 	count := map[string]int{}
-	urls := map[string]bool{}
+	urls, ids := map[string]bool{}, map[string]bool{}
 	for _, doc := range Definitions() {
 		count[doc.Type()]++
-		url := doc.Get("url").String()
-		if urls[url] || !strings.HasPrefix(url, Root) || !strings.HasSuffix(url, "/"+doc.ID()) || !fhir.ValidID(doc.ID()) {
+		url, version := doc.Get("url").String(), doc.Get("version").String()
+		id := strings.TrimSuffix(doc.ID(), "-"+string(Line100))
+		if urls[url+"|"+version] || ids[doc.Type()+"/"+doc.ID()] || !strings.HasSuffix(url, "/"+id) || !fhir.ValidID(doc.ID()) {
 			t.Errorf("%s/%s has the url %q", doc.Type(), doc.ID(), url)
 		}
-		urls[url] = true
+		if !strings.HasPrefix(url, Root) && !strings.HasPrefix(url, own) {
+			t.Errorf("%s is nobody's", url)
+		}
+		urls[url], urls[url+"|"+version], ids[doc.Type()+"/"+doc.ID()] = true, true, true
 		if _, err := fhirxml.Encode(doc); err != nil {
 			t.Errorf("%s is no R4: %v", url, err)
 		}
 	}
-	want := map[string]int{"CodeSystem": len(codes()), "ValueSet": len(codes()), "StructureDefinition": len(rules) + len(extensions)}
-	for typ, n := range want {
-		if count[typ] != n {
-			t.Errorf("%d of %s, want %d", count[typ], typ, n)
+	if len(profiled) != 12 {
+		t.Errorf("%d types have a profile, want twelve", len(profiled))
+	}
+	for typ := range profiled {
+		for _, line := range Lines {
+			if !urls[Profile(typ)+"|"+string(line)] {
+				t.Errorf("%s has no profile in the line %s", typ, line)
+			}
 		}
+	}
+	if count["CodeSystem"] != len(codes()) || count["ValueSet"] <= len(codes()) {
+		t.Errorf("there are %v", count)
 	}
 	for _, doc := range Definitions() {
 		for n := range doc.All("differential.element.binding.valueSet") {
-			if !urls[n.String()] {
+			if _, ofR4 := r4.LookupValueSet(n.String()); !urls[n.String()] && !ofR4 {
 				t.Errorf("%s binds to %s, which is not there", doc.Get("url"), n)
 			}
+		}
+		for _, path := range []string{"differential.element.type.profile", "differential.element.type.targetProfile", "baseDefinition"} {
+			for n := range doc.All(path) {
+				if r4.BaseOf(strings.TrimPrefix(n.String(), r4URL)) == "" && !urls[n.String()] {
+					t.Errorf("%s names %s, which is not there", doc.Get("url"), n)
+				}
+			}
+		}
+	}
+}
+
+// Every profile can be used, nothing in it is passed over, and each is a good
+// StructureDefinition itself.
+func TestProfilesAreUsed(t *testing.T) {
+	v := NewValidator(Line2024, validate.Options{})
+	if list := v.Engine().Skipped(); len(list) > 0 {
+		t.Errorf("not judged: %v", list)
+	}
+	for _, doc := range Definitions() {
+		for _, issue := range v.Engine().Validate(t.Context(), doc) {
+			t.Errorf("%s: %s", doc.ID(), issue.Diagnostics)
 		}
 	}
 }
@@ -55,16 +88,67 @@ func TestDefinitionsAreWhole(t *testing.T) {
 // The elements of a differential stand in the order of their type, as the
 // specification wants it, and each is one of the type.
 func TestDifferentialsFollowTheirType(t *testing.T) {
-	for typ := range rules {
-		doc := definition(t, Profile(typ))
-		var before []int
-		for e := range doc.All("differential.element") {
-			at := place(e.Get("path").String())
-			if slices.Compare(before, at) > 0 {
-				t.Errorf("%s stands too late", e.Get("path"))
-			}
-			before = at
+	for _, doc := range Definitions() {
+		if doc.Type() != "StructureDefinition" {
+			continue
 		}
+		var before []int
+		seen := map[string]bool{}
+		for e := range doc.All("differential.element") {
+			id := e.Get("id").String()
+			at := place(t, e.Get("path").String())
+			if !strings.Contains(id, ":") {
+				if slices.Compare(before, at) > 0 {
+					t.Errorf("%s: %s stands too late", doc.ID(), id)
+				}
+				before = at
+			}
+			if seen[id] {
+				t.Errorf("%s: %s stands twice", doc.ID(), id)
+			}
+			if colon := strings.LastIndexByte(id, ':'); colon > 0 {
+				name, _, _ := strings.Cut(id[colon:], ".")
+				if slice := id[:colon] + name; slice != id && !seen[slice] {
+					t.Errorf("%s: %s stands before its slice", doc.ID(), id)
+				}
+			}
+			seen[id] = true
+		}
+	}
+}
+
+// place is where an element stands in its type.
+func place(t *testing.T, path string) (at []int) {
+	typ, rest, _ := strings.Cut(path, ".")
+	root, _ := r4.LookupType(typ)
+	el := root.Root
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(rest, ".")
+		next, childTyp, ok := el.Content(typ).Child(name)
+		if !ok {
+			t.Fatalf("%s is no element", path)
+		}
+		at, el, typ = append(at, next.Position()), next, childTyp
+	}
+	return at
+}
+
+func TestRulesAreFHIRPath(t *testing.T) {
+	found := 0
+	for _, doc := range Definitions() {
+		for c := range doc.All("differential.element.constraint") {
+			found++
+			if _, err := fhirpath.Compile(c.Get("expression").String()); err != nil {
+				t.Errorf("%s, %s: %v", doc.ID(), c.Get("key"), err)
+			}
+			if !strings.HasPrefix(c.Get("key").String(), "hie-") {
+				t.Errorf("%s, %s: whose rule is it?", doc.ID(), c.Get("key"))
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("there are no rules")
 	}
 }
 
@@ -87,80 +171,70 @@ func TestCodeSystemsHoldTheirCodes(t *testing.T) {
 	}
 }
 
-func goodVirtual(t *testing.T, typ string) *fhir.Document {
-	t.Helper()
-	raw, err := os.ReadFile("testdata/good/" + strings.ToLower(typ) + "-vci.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := fhir.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
-}
-
-// The constraints of a profile and the rules that they were made from agree on
-// every good record and on every one that lacks something.
-func TestConstraintsAgreeWithRules(t *testing.T) {
-	checked := 0
-	for typ := range isVirtual {
-		constraints := map[string]*fhirpath.Expression{}
-		for c := range definition(t, Profile(typ)).All("differential.element.constraint") {
-			e, err := fhirpath.Compile(c.Get("expression").String())
-			if err != nil {
-				t.Fatalf("%s: %v", c.Get("expression"), err)
-			}
-			constraints[c.Get("key").String()] = e
-		}
-		if len(constraints) < 4 {
-			t.Errorf("%s has %d constraints", typ, len(constraints))
-		}
-		good := goodVirtual(t, typ)
-		failed := func(doc *fhir.Document) (keys []string) {
-			for key, e := range constraints {
-				out, err := e.Evaluate(t.Context(), doc.Root(), fhirpath.Options{})
-				if err != nil {
-					t.Fatalf("%s %s: %v", typ, key, err)
-				}
-				if ok, _ := out.Bool(); !ok {
-					keys = append(keys, key)
+// Codes that profiles.txt names are codes of their system.
+func TestValueSetsNameKnownCodes(t *testing.T) {
+	named := 0
+	for _, doc := range Definitions() {
+		for in := range doc.All("compose.include") {
+			system := in.Get("system").String()
+			for c := range in.All("concept") {
+				named++
+				if Known(system) && !ValidCode(system, c.Get("code").String()) {
+					t.Errorf("%s names %s", doc.ID(), c.Get("code"))
 				}
 			}
-			return keys
-		}
-		if keys := failed(good); keys != nil {
-			t.Errorf("the good %s breaks %v", typ, keys)
-		}
-		for _, r := range rules[typ] {
-			if r.force != virtual || r.codes != nil || strings.Contains(r.path, ".") || r.path == "class" {
-				continue // R4 itself wants a class
-			}
-			broken, err := good.With(fhir.Remove(r.path))
-			if err != nil {
-				t.Fatal(err)
-			}
-			byRules := Validate(broken, Lenient).Err() != nil
-			if keys := failed(broken); byRules != (keys != nil) {
-				t.Errorf("%s without %s: the rules refuse it: %v; the constraints that fail: %v", typ, r.path, byRules, keys)
-			}
-			checked++
 		}
 	}
-	if checked < 10 {
-		t.Errorf("only %d records were compared", checked)
+	if named < 10 {
+		t.Errorf("only %d codes are named", named)
 	}
 }
 
-func TestExtensionsAreOnTheirTypes(t *testing.T) {
-	for _, x := range extensions {
-		if _, ok := r4.LookupType(x.on); !ok {
-			t.Errorf("%s is on %s, which is no type", x.url, x.on)
-		}
-		for _, p := range append([]part{{value: x.value}}, x.parts...) {
-			if _, ok := r4.LookupType(p.value); !ok && p.value != "" {
-				t.Errorf("%s has a value of type %s", x.url, p.value)
+// What the guide says of its two lines, where they differ.
+func TestTheLinesDiffer(t *testing.T) {
+	element := func(typ, id string, line Line) fhir.Node {
+		for e := range definition(t, Profile(typ), line).All("differential.element") {
+			if e.Get("id").Is(typ + "." + id) {
+				return e
 			}
+		}
+		return fhir.Node{}
+	}
+	for _, x := range []struct{ typ, id, what, old, new string }{
+		{"Appointment", "appointmentType", "min", "", "1"},
+		{"Appointment", "supportingInformation", "min", "1", ""},
+		{"Appointment", "serviceCategory:encounterClass", "sliceName", "encounterClass", ""},
+		{"Appointment", "specialty", "binding.strength", "required", ""},
+		{"Appointment", "specialty.coding:specialty", "sliceName", "", "specialty"},
+		{"Encounter", "identifier", "min", "1", ""},
+		{"Encounter", "identifier:encounterNo", "min", "1", "0"},
+		{"Encounter", "extension:vrStatus", "sliceName", "", "vrStatus"},
+		{"Encounter", "extension:policeCase", "sliceName", "", "policeCase"},
+		{"Encounter", "type.coding:service", "sliceName", "service", ""},
+		{"Encounter", "type.coding:specialty", "sliceName", "", "specialty"},
+		{"Patient", "identifier", "slicing.rules", "open", "closed"},
+		{"Schedule", "extension:scheduleType", "min", "1", "1"},
+		{"Slot", "schedule", "type.targetProfile", Profile("Schedule"), Profile("Schedule")},
+	} {
+		if got := element(x.typ, x.id, Line100).First(x.what).String(); got != x.old {
+			t.Errorf("%s.%s in 1.0.0: %s is %q, want %q", x.typ, x.id, x.what, got, x.old)
+		}
+		if got := element(x.typ, x.id, Line2024).First(x.what).String(); got != x.new {
+			t.Errorf("%s.%s in 2024: %s is %q, want %q", x.typ, x.id, x.what, got, x.new)
+		}
+	}
+}
+
+func TestFaultsInProfilesTextAreNamed(t *testing.T) {
+	for _, text := range []string{
+		"\tstatus\t1..1\n",
+		"profile\n",
+		"profile Slot\n\tstatus  sometimes\n",
+		"profile Slot\n\tstatus  required\n",
+		"profile Slot\n\t! hie-1 No expression\n",
+	} {
+		if _, err := readEntries(text); err == nil {
+			t.Errorf("%q is taken", text)
 		}
 	}
 }

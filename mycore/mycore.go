@@ -2,9 +2,10 @@
 // Information Exchange, as data and rules: its names, its code systems, and
 // what a record must have.
 //
-// The rules are tables, read by one small engine: Validate judges a document
-// by itself. Whether what it refers to exists, and whether the change is
-// possible now, is judged elsewhere.
+// The rules are in profiles.txt; the definitions that are made from it are read
+// by package fhir/validate. A Validator judges a document by itself. Whether
+// what it refers to exists, and whether the change is possible now, is judged
+// elsewhere.
 package mycore
 
 import "strings"

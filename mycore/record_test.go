@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jumpa-hie/jumpa/fhir"
 )
 
 func TestServiceType(t *testing.T) {
@@ -217,7 +216,9 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-func TestTypesWithoutRulesHaveNoIssues(t *testing.T) {
-	judge(t, parse(t, `{"resourceType":"Basic"}`))
-	judge(t, edited(t, load(t, "good/location"), fhir.Set("resourceType", "Observation")))
+func TestTypesWithoutAProfileAreJudgedByR4(t *testing.T) {
+	judge(t, parse(t, `{"resourceType":"Basic","code":{"text":"x"}}`))
+	judge(t, parse(t, `{"resourceType":"Basic"}`), "~ required Basic.code")
+	judge(t, parse(t, `{"resourceType":"Observation","status":"done","code":{"text":"x"}}`), "! code-invalid Observation.status")
+	judge(t, parse(t, `{"resourceType":"Observation","status":"final","code":{"text":"x"},"effectiveDateTime":"2026-02-30"}`), "! value Observation.effective.ofType(dateTime)")
 }

@@ -1,10 +1,13 @@
 package mycore
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 )
 
 // Mode is how strictly the profiles are applied. What a record for a virtual
@@ -18,258 +21,196 @@ const (
 	Strict
 )
 
-// Validate judges a document by the rules of its type and gives every error
-// and warning it finds. Types without rules have none.
+// Validator judges documents by FHIR R4, by MY Core's profiles in one line, and
+// by what the record of a virtual consultation must have. It may be used by
+// many goroutines at once.
+type Validator struct {
+	engine *validate.Validator
+	line   Line
+}
+
+// NewValidator makes a Validator for a line. Of the options it fills in what it
+// knows itself: codes and value sets.
+func NewValidator(line Line, opts validate.Options) *Validator {
+	opts.ValueSets, opts.Code = valueSetNamed, judgeCode
+	opts.Searches = true // the exchange resolves them wherever they stand
+	v := &Validator{engine: validate.New(opts), line: line}
+	if err := v.engine.AddProfiles(profilesOf(line)...); err != nil {
+		panic("mycore: " + err.Error()) // the profiles are this package's own
+	}
+	return v
+}
+
+// Engine gives what judges, to make more profiles known to it.
+func (v *Validator) Engine() *validate.Validator { return v.engine }
+
+// Standard gives the Validator of the newest line that knows nothing but R4 and
+// MY Core.
+var Standard = sync.OnceValue(func() *Validator { return NewValidator(Lines[len(Lines)-1], validate.Options{}) })
+
+// Validate judges a document by the newest line, as Receive does.
 func Validate(doc *fhir.Document, mode Mode) fhir.Issues {
-	v := validator{doc: doc, mode: mode, virtual: IsVirtual(doc), counts: map[fhir.Severity]int{}}
-	for _, r := range rules[doc.Type()] {
-		v.check(r)
-	}
-	for _, check := range invariants[doc.Type()] {
-		check(&v)
-	}
-	return v.issues
+	return Standard().Receive(context.Background(), doc, mode)
 }
 
-type validator struct {
-	doc     *fhir.Document
-	mode    Mode
-	virtual bool
-	issues  fhir.Issues
-	counts  map[fhir.Severity]int
-}
-
-// maxIssues is how many errors, and how many warnings, are reported: a hostile
-// document has more than anybody would read.
-const maxIssues = 100
-
-func (v *validator) add(e *fhir.Error) {
-	if v.counts[e.Severity]++; v.counts[e.Severity] <= maxIssues {
-		v.issues = append(v.issues, e)
-	}
-}
-
-// report adds an issue with the severity that the force of its rule gives.
-func (v *validator) report(f force, code fhir.Code, expression, format string, args ...any) {
-	e := fhir.Errorf(code, expression, format, args...)
-	if f == profile && v.mode == Lenient || f == virtual && !v.virtual && v.mode == Lenient {
-		e.Severity = fhir.SeverityWarning
-	}
-	v.add(e)
-}
-
-// blank tells whether an element says nothing: null, {} or "". It counts as
-// missing. Codes and dates are looked at all the same, and found wrong.
-func blank(e fhir.Node) bool {
-	switch e.Kind() {
-	case fhir.Null:
-		return true
-	case fhir.Object, fhir.Array:
-		for range e.Children() {
-			return false
+// Receive judges a document that comes in: every error and warning, by the
+// mode. A record that names a line in meta.profile is judged by that one.
+func (v *Validator) Receive(ctx context.Context, doc *fhir.Document, mode Mode) fhir.Issues {
+	return v.judge(ctx, doc, v.profiles(doc), func(f validate.Finding) fhir.Severity {
+		if f.Severity == fhir.SeverityError && mode == Lenient && !grave(f) {
+			return fhir.SeverityWarning
 		}
-		return true
-	}
-	return e.Is("")
+		return f.Severity
+	})
 }
 
-func (v *validator) check(r rule) {
-	if r.force == virtual && !v.virtual && r.oneOf != nil {
-		return // another kind of record may have other codes
+// Answer judges a document in full, for one who asks: what R4 and the profiles
+// that are asked for, or that the document names, call an error is one. MY
+// Core's profile of a record that nobody has named counts as the mode says.
+func (v *Validator) Answer(ctx context.Context, doc *fhir.Document, mode Mode, asked ...string) fhir.Issues {
+	implied := Profile(doc.Type())
+	is := func(url string) bool { return url == implied || strings.HasPrefix(url, implied+"|") }
+	named := slices.ContainsFunc(asked, is)
+	for claim := range doc.All("meta.profile") {
+		named = named || is(claim.String())
 	}
-	if r.force == virtual && !v.virtual && r.codes != nil {
-		r.force = profile
+	profiles := append(slices.Clone(asked), v.profiles(doc)...)
+	if slices.ContainsFunc(asked, is) { // in the line that was asked for, or the usual one
+		profiles = append(slices.Clone(asked), virtualOf(doc)...)
 	}
-	if r.within == "" {
-		v.apply(r, v.doc.Root())
-		return
-	}
-	for n := range v.doc.All(r.within) {
-		v.apply(r, n)
-	}
-}
-
-// apply judges the elements that a rule names below n.
-func (v *validator) apply(r rule, n fhir.Node) {
-	count, found := 0, false
-	for e := range n.All(r.path) {
-		if r.codes == nil && !r.date && blank(e) {
-			continue
+	return v.judge(ctx, doc, profiles, func(f validate.Finding) fhir.Severity {
+		if f.Severity == fhir.SeverityError && mode == Lenient && !named && f.Profile == implied && !grave(f) {
+			return fhir.SeverityWarning
 		}
-		count++
-		switch {
-		case r.codes != nil && !slices.Contains(r.codes, e.String()):
-			v.report(r.force, fhir.CodeCodeInvalid, e.Path(), "The code must be one of: %s.", strings.Join(r.codes, ", "))
-		case r.date:
-			if _, ok := e.Time(); !ok {
-				v.report(r.force, fhir.CodeValue, e.Path(), "This is not a FHIR date or time.")
+		return f.Severity
+	})
+}
+
+func (v *Validator) judge(ctx context.Context, doc *fhir.Document, profiles []string, severity func(validate.Finding) fhir.Severity) fhir.Issues {
+	issues := v.engine.Judge(ctx, doc, validate.Judgement{Profiles: profiles, Severity: func(f validate.Finding) fhir.Severity {
+		if f.Key == "binding" && f.Severity == fhir.SeverityWarning && strings.HasPrefix(f.Profile, r4URL) && rebound()[f.Element] {
+			return ""
+		}
+		return severity(f)
+	}})
+	if heldOutside(doc) {
+		issues = append(issues, fhir.Warningf(fhir.CodeRequired, "Encounter.identifier",
+			"This visit has no session token: it was held outside the exchange and takes part in no session."))
+	}
+	return issues
+}
+
+// profiles gives the profiles that a record has to keep, named or not: those of
+// virtual consultation first, then MY Core's in the line that the record names.
+func (v *Validator) profiles(doc *fhir.Document) []string {
+	list := virtualOf(doc)
+	if !profiled[doc.Type()] {
+		return list
+	}
+	url, line := Profile(doc.Type()), v.line
+	for claim := range doc.All("meta.profile") {
+		for _, l := range Lines {
+			if claim.Is(url + "|" + string(l)) {
+				line = l
 			}
-		case r.oneOf != nil:
-			found = found || slices.ContainsFunc(coded(e, r.system), func(c string) bool { return slices.Contains(r.oneOf, c) })
-		case r.system != "":
-			v.belongs(r, e)
 		}
 	}
+	return append(list, url+"|"+string(line))
+}
+
+// virtualOf gives the profile of virtual consultation that a record has to
+// keep; none when it is of no such consultation.
+func virtualOf(doc *fhir.Document) []string {
 	switch {
-	case count < r.min:
-		v.report(r.force, fhir.CodeRequired, n.Path()+"."+r.path, "%s", sentence("This element is missing.", r.mend))
-	case r.max > 0 && count > r.max:
-		v.report(r.force, fhir.CodeStructure, n.Path()+"."+r.path, "This element may stand only %d time.", r.max)
-	case r.oneOf != nil && count > 0 && !found:
-		v.report(r.force, fhir.CodeCodeInvalid, n.Path()+"."+r.path, "%s",
-			sentence("One of the codes "+strings.Join(r.oneOf, ", ")+" of "+r.system+" must be here.", r.mend))
+	case !IsVirtual(doc):
+		return nil
+	case heldOutside(doc):
+		return []string{VirtualProfile("encounter-held")}
 	}
+	return []string{VirtualProfile(strings.ToLower(doc.Type()))}
 }
 
-func sentence(what, mend string) string {
-	return strings.TrimSpace(what + " " + mend)
+// heldOutside tells whether an Encounter is of a virtual consultation that came
+// to the exchange only when it was over: finished, and without a token.
+func heldOutside(doc *fhir.Document) bool {
+	return doc.Type() == "Encounter" && doc.Get("status").Is("finished") && IsVirtual(doc) && Token(doc) == ""
 }
 
-// belongs checks that the codes which an element takes from the system are
-// codes of the system. Other systems may stand beside it.
-func (v *validator) belongs(r rule, e fhir.Node) {
-	for _, code := range coded(e, r.system) {
-		if !ValidCode(r.system, code) {
-			v.report(profile, fhir.CodeCodeInvalid, e.Path(), "The code is not in the code system %s.", r.system)
+// rebound are the elements that MY Core binds to value sets of its own: that its
+// codes are not in R4's extensible sets is no news.
+var rebound = sync.OnceValue(func() map[string]bool {
+	set := map[string]bool{}
+	for _, e := range entries() {
+		for _, el := range e.elements {
+			if e.kind == profileEntry && el.strength != "" {
+				set[e.name+"."+el.path] = true
+			}
 		}
 	}
-}
+	return set
+})
 
-// invariants are the rules that look at several elements at once.
-var invariants = map[string][]func(*validator){
-	"Appointment": {appointmentParticipants, appointmentTimes, cancelationReason, token},
-	"Encounter":   {encounterToken, encounterPeriod, participantType},
-	"Schedule":    {scheduleType, scheduleHorizon, token},
-	"Slot":        {slotQuota, slotTimes, token},
-	"Patient":     {medicalRecordNumber},
-}
-
-// appointmentParticipants is app-1: a participant has a type or an actor.
-func appointmentParticipants(v *validator) {
-	for p := range v.doc.All("participant") {
-		if !p.Get("type").Exists() && !p.Get("actor").Exists() {
-			v.report(always, fhir.CodeInvariant, p.Path(), "A participant needs an actor or a type.")
+// profiled are the types that MY Core has a profile of.
+var profiled = func() map[string]bool {
+	set := map[string]bool{}
+	for line := range strings.Lines(profilesText) {
+		if typ, ok := strings.CutPrefix(line, profileEntry+" "); ok {
+			set[strings.TrimSpace(typ)] = true
 		}
 	}
-}
+	return set
+}()
 
-// appointmentTimes is app-2 and app-3.
-func appointmentTimes(v *validator) {
-	start, end := v.doc.Get("start"), v.doc.Get("end")
-	status := v.doc.Get("status").String()
-	switch {
-	case start.Exists() != end.Exists():
-		v.report(always, fhir.CodeInvariant, "Appointment.end", "Give both start and end, or neither.")
-	case !start.Exists() && !slices.Contains([]string{"proposed", "cancelled", "waitlist"}, status):
-		v.report(always, fhir.CodeInvariant, "Appointment.start", "Only a proposed, cancelled or waitlisted appointment may be without start and end.")
-	}
-	ordered(v, start, end, "Appointment.end")
-}
-
-func ordered(v *validator, start, end fhir.Node, expression string) {
-	a, okA := start.Time()
-	b, okB := end.Time()
-	if okA && okB && b.Before(a) {
-		v.report(always, fhir.CodeInvariant, expression, "The end lies before the start.")
-	}
-}
-
-// cancelationReason is app-4 with the code as R4 has it, noshow.
-func cancelationReason(v *validator) {
-	status := v.doc.Get("status").String()
-	if v.doc.Root().Get("cancelationReason").Exists() && status != "cancelled" && status != "noshow" {
-		v.report(always, fhir.CodeInvariant, "Appointment.cancelationReason", "Only a cancelled or missed appointment has a reason for cancelling.")
-	}
-}
-
-// token judges the form of a session token where one is given.
-func token(v *validator) {
-	count := 0
-	for id := range v.doc.All("identifier") {
-		if !id.Get("system").Is(SystemVCToken) {
-			continue
-		}
-		if count++; count > 1 {
-			v.report(always, fhir.CodeStructure, id.Path(), "A record carries one session token.")
-		}
-		if !ValidToken(id.Get("value").String()) {
-			v.report(always, fhir.CodeValue, id.Path()+".value", "A session token is a UUID in lower case.")
-		}
-	}
-}
-
-// encounterToken: a virtual Encounter carries the token of its session. A
-// finished one without it was held outside the exchange.
-func encounterToken(v *validator) {
-	token(v)
-	if !v.virtual || Token(v.doc) != "" {
-		return
-	}
-	f := virtual
-	if v.doc.Get("status").Is("finished") {
-		f = profile
-		if v.mode == Strict {
-			v.add(fhir.Warningf(fhir.CodeRequired, "Encounter.identifier", "This visit has no session token: it was held outside the exchange."))
-			return
-		}
-	}
-	v.report(f, fhir.CodeRequired, "Encounter.identifier", "The session token is missing, system %s.", SystemVCToken)
-}
-
-func encounterPeriod(v *validator) {
-	ordered(v, v.doc.Get("period.start"), v.doc.Get("period.end"), "Encounter.period.end")
-}
-
-// participantType: whoever takes part has a role.
-func participantType(v *validator) {
-	for p := range v.doc.All("participant") {
-		if p.Get("individual").Exists() && !p.Get("type").Exists() {
-			v.report(virtual, fhir.CodeRequired, p.Path()+".type", "A participant needs a role, such as ATND for the attending practitioner.")
-		}
-	}
-}
-
-func scheduleType(v *validator) {
-	ext := v.doc.Root().Extension(ExtensionScheduleType)
-	if !ext.Exists() {
-		v.report(virtual, fhir.CodeRequired, "Schedule.extension", "The schedule type is missing, extension %s.", ExtensionScheduleType)
-		return
-	}
-	if list := coded(ext.Get("valueCodeableConcept"), SystemScheduleType); len(list) == 0 || !ValidCode(SystemScheduleType, list[0]) {
-		v.report(profile, fhir.CodeCodeInvalid, ext.Path(), "The schedule type must be a code of %s.", SystemScheduleType)
-	}
-}
-
-func scheduleHorizon(v *validator) {
-	ordered(v, v.doc.Get("planningHorizon.start"), v.doc.Get("planningHorizon.end"), "Schedule.planningHorizon.end")
-}
-
-// slotQuota: the quota may be written as an integer or as text.
-func slotQuota(v *validator) {
-	ext := v.doc.Root().Extension(ExtensionSlotQuota)
-	if !ext.Exists() {
-		v.report(virtual, fhir.CodeRequired, "Slot.extension", "The quota is missing, extension %s.", ExtensionSlotQuota)
-		return
-	}
-	for _, name := range []string{"quota", "available"} {
-		n, ok := quotaPart(ext, name)
+// profilesOf gives all StructureDefinitions, those of a line last: they serve
+// who names no version.
+func profilesOf(line Line) (list []*fhir.Document) {
+	var last []*fhir.Document
+	for _, doc := range Definitions() {
 		switch {
-		case !ok && name == "available" && !ext.Extension(name).Exists():
-		case !ok:
-			v.report(always, fhir.CodeValue, ext.Path(), "The part %q of the quota must be a whole number.", name)
-		case n < 0 || n > 1_000_000:
-			v.report(always, fhir.CodeValue, ext.Path(), "The part %q of the quota must be between 0 and 1000000.", name)
+		case doc.Type() != "StructureDefinition":
+		case doc.Get("version").Is(string(line)):
+			last = append(last, doc)
+		default:
+			list = append(list, doc)
 		}
 	}
+	return append(list, last...)
 }
 
-func slotTimes(v *validator) { ordered(v, v.doc.Get("start"), v.doc.Get("end"), "Slot.end") }
+// needed are the elements without which the exchange cannot work with a record,
+// of a virtual consultation or not.
+var needed = map[string]bool{
+	"Appointment.status": true, "Appointment.participant": true, "Appointment.participant.status": true,
+	"Encounter.status": true, "Encounter.class": true,
+	"Slot.status": true, "Slot.schedule": true, "Slot.start": true, "Slot.end": true,
+	"HealthcareService.providedBy": true, "RelatedPerson.patient": true,
+}
 
-func medicalRecordNumber(v *validator) {
-	for id := range v.doc.All("identifier") {
-		if id.Get("system").Is(SystemMRN) {
-			return
-		}
+// unreadable are the rules whose breach leaves no meaning that a reader could
+// rely on: values of the wrong kind, several where one may stand, scripts in
+// narrative, times that run backwards, and R4's rules of appointments.
+var unreadable = map[string]bool{
+	"type": true, "max": true, "txt-1": true,
+	"per-1": true, "app-1": true, "app-2": true, "app-3": true, "app-4": true,
+}
+
+const r4URL = "http://hl7.org/fhir/StructureDefinition/"
+
+// grave tells whether a finding is an error in every mode.
+func grave(f validate.Finding) bool {
+	switch {
+	case strings.HasPrefix(f.Profile, VirtualProfile("")), strings.HasPrefix(f.Key, "hie-"):
+		return true
+	case needed[f.Element] && (f.Key == "min" || f.Key == "null"):
+		return true
+	case f.Profile == ExtensionSlotQuota && (f.Key == "min:quota" || f.Key == "min"): // how many may book
+		return true
+	case !strings.HasPrefix(f.Profile, r4URL):
+		return false
+	case f.Key == "binding":
+		return f.Type == "code"
+	case f.Key == "empty": // which a reader may pass over where it is a text
+		return f.Type != "string" && f.Type != "markdown"
 	}
-	v.report(profile, fhir.CodeRequired, "Patient.identifier", "The facility's medical record number is missing, system %s.", SystemMRN)
+	return unreadable[f.Key] || strings.HasPrefix(f.Key, "format-")
 }

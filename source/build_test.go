@@ -170,13 +170,13 @@ func encounter(more string) string {
 	return `{"resourceType":"Encounter","id":"e1","identifier":[{"system":"` + mycore.SystemVCToken + `","value":"` + token + `"}],
   "class":{"system":"` + mycore.SystemEncounterClass + `","code":"VR"},"type":[{"coding":[{"system":"` + mycore.SystemSpecialty + `","code":"86"}]}],
   "serviceType":{"coding":[{"system":"` + mycore.SystemServiceType + `","code":"VCI"}]},"subject":{"reference":"Patient/p1"},
-  "serviceProvider":{"reference":"Organization/o1"},  "_odd" : {"weight": 1.00},
+  "serviceProvider":{"reference":"Organization/o1"},  "_status" : {"extension": [{"url":"http://hl7.org/fhir/StructureDefinition/weight", "valueDecimal": 1.00}]},
   "period":{"start":"2026-11-23T09:00:00+08:00"},` + more + `}`
 }
 
 func TestFinishEncounter(t *testing.T) {
 	const inProgress = `"status":"in-progress","statusHistory":[{"status":"planned","period":{"end":"2026-11-23T09:00:00+08:00"}},{"status":"arrived","period":{"start":"2026-11-23T09:00:00+08:00","end":"2026-11-23T09:05:00+08:00"}}]`
-	const attending = `,"participant":[{"type":[{"coding":[{"code":"ATND"}]}],"individual":{"reference":"Practitioner/d1","display":"Dr Lim"}}]`
+	const attending = `,"participant":[{"type":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ParticipationType","code":"ATND"}]}],"individual":{"reference":"Practitioner/d1","display":"Dr Lim"}}]`
 	end := nine.Add(time.Hour)
 	for _, c := range []struct {
 		name, more   string
@@ -191,7 +191,7 @@ func TestFinishEncounter(t *testing.T) {
 		{"one who stands there, unnamed", inProgress + attending, FinishParams{At: end, Outcome: "1"}, "Practitioner/d1/Dr Lim 09:05:00", ""},
 		{"another one", inProgress + attending, FinishParams{At: end, Outcome: "1", Practitioner: "PractitionerRole/r2"}, "Practitioner/d1/Dr Lim , PractitionerRole/r2/ 09:05:00", ""},
 		{"never in progress", `"status":"arrived"`, FinishParams{At: end, Outcome: "2", Reason: "02", PractitionerName: "Dr Lim"}, "/Dr Lim 10:00:00", "02"},
-		{"outcome noted before", inProgress + `,"extension":[{"url":"urn:x","valueBoolean":true},{"url":"` + mycore.ExtensionEncounterOutcome + `","extension":[]}]`, FinishParams{At: end, Outcome: "1"}, "", ""},
+		{"outcome noted before", inProgress + `,"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/x","valueBoolean":true},{"url":"` + mycore.ExtensionEncounterOutcome + `","extension":[]}]`, FinishParams{At: end, Outcome: "1"}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := document(t, encounter(c.more))
@@ -223,7 +223,7 @@ func TestFinishEncounter(t *testing.T) {
 			if !doc.Get("status").Is("finished") || doc.Get("period.end").String() != "2026-11-23T10:00:00+08:00" {
 				t.Errorf("status %s, end %s", doc.Get("status"), doc.Get("period.end"))
 			}
-			if kept := `,  "_odd" : {"weight": 1.00},`; !strings.Contains(string(doc.Bytes()), kept) {
+			if kept := `,  "_status" : {"extension": [{"url":"http://hl7.org/fhir/StructureDefinition/weight", "valueDecimal": 1.00}]},`; !strings.Contains(string(doc.Bytes()), kept) {
 				t.Error("bytes changed that must not")
 			}
 			if n := strings.Count(string(doc.Bytes()), mycore.ExtensionEncounterOutcome); n != 1 {

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 	"github.com/jumpa-hie/jumpa/internal/app"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 type validateCommand struct {
-	Strict bool     `help:"Judge as an exchange with strict validation does."`
-	Files  []string `arg:"" optional:"" help:"Files with one JSON resource each; - or none for standard input."`
+	Strict  bool     `help:"Judge as an exchange with strict validation does."`
+	MYCore  string   `name:"mycore" env:"JUMPA_MYCORE" enum:"1.0.0,2024" default:"2024" help:"Line of MY Core's profiles: 1.0.0 or 2024."`
+	Profile []string `help:"Profile to judge by besides, by its canonical URL; what it calls an error is one."`
+	Files   []string `arg:"" optional:"" help:"Files with one JSON resource each; - or none for standard input."`
 }
 
 // Run judges each file and fails when one has errors. It judges a record by
@@ -25,9 +29,10 @@ func (c validateCommand) Run() error {
 	if len(c.Files) == 0 {
 		c.Files = []string{"-"}
 	}
+	v := mycore.NewValidator(mycore.Line(c.MYCore), validate.Options{})
 	bad := 0
 	for _, name := range c.Files {
-		if !validate(name, mode) {
+		if !c.validate(v, name, mode) {
 			bad++
 		}
 	}
@@ -37,7 +42,7 @@ func (c validateCommand) Run() error {
 	return nil
 }
 
-func validate(name string, mode mycore.Mode) bool {
+func (c validateCommand) validate(v *mycore.Validator, name string, mode mycore.Mode) bool {
 	raw, err := read(name)
 	if err != nil {
 		fmt.Printf("%s: %v\n", name, err)
@@ -48,7 +53,10 @@ func validate(name string, mode mycore.Mode) bool {
 		fmt.Printf("%s: error: %v\n", name, err)
 		return false
 	}
-	issues := mycore.Validate(doc, mode)
+	issues := v.Receive(context.Background(), doc, mode)
+	if len(c.Profile) > 0 {
+		issues = v.Answer(context.Background(), doc, mode, c.Profile...)
+	}
 	for _, i := range issues {
 		severity := i.Severity
 		if severity == "" {

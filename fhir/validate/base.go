@@ -239,7 +239,11 @@ func (r *run) member(c *r4.Element, name string, n, extra fhir.Node, counts []in
 		*count++
 		r.push(el.Name, shown, -1)
 		if n.Kind() == fhir.Array || extra.Kind() == fhir.Array {
-			r.fail(of("max", el.Path), fhir.CodeStructure, "The element stands at most once: write its value without the brackets of a list.")
+			key, why := "list", "The element stands at most once: write its value without the brackets of a list."
+			if max(n.Len(), extra.Len()) > 1 {
+				key, why = "max", "The element stands at most once, not in a list of several. Keep one of them, without the brackets."
+			}
+			r.fail(of(key, el.Path), fhir.CodeStructure, "%s", why)
 			for item := range n.Items() {
 				r.value(el, typ, item, fhir.Node{})
 			}
@@ -297,7 +301,6 @@ func (r *run) list(el *r4.Element, typ, shown string, n, extra fhir.Node, primit
 	if i == 0 {
 		r.report(fhir.SeverityError, of("list", el.Path), fhir.CodeStructure, r.here()+"."+el.Name,
 			"The list is empty. Leave the element out when there is nothing to say.")
-		return 1 // it is there, though wrong
 	}
 	if el.Max != r4.Unbounded && i > el.Max {
 		r.report(fhir.SeverityError, of("max", el.Path), fhir.CodeStructure, r.here()+"."+el.Name,

@@ -17,15 +17,35 @@ func (v *Validator) codes(url string) (Codes, bool) {
 	return nil, false
 }
 
-// bound judges a coded element by the binding that R4 has for it.
+// bound judges a coded element by the binding that R4 has for it, and its codes
+// by their code systems.
 func (r *run) bound(el *r4.Element, typ string, n fhir.Node) {
 	if el.Binding != nil {
 		r.binding(of("binding", el.Path), el.Binding, el, typ, n)
 	}
+	if typ == "Coding" {
+		r.coding(el, n)
+	}
+}
+
+// coding judges a code by its code system, where that is known.
+func (r *run) coding(el *r4.Element, n fhir.Node) {
+	system, code := n.Get("system"), n.Get("code")
+	if r.v.opts.Code == nil || system.Kind() != fhir.String || code.Kind() != fhir.String {
+		return
+	}
+	switch r.v.opts.Code(system.String(), code.String(), n.Get("display").String()) {
+	case NoSuchCode:
+		r.fail(of("code", el.Path), fhir.CodeCodeInvalid, "The code is none of its code system. Use one that the system has, or name the system that it comes from.")
+	case WrongDisplay:
+		r.warn(of("display", el.Path), fhir.CodeCodeInvalid, "The display is not that of the code. Write it as the code system has it, or leave it out.")
+	}
 }
 
 // binding judges a coded value. A required code that is not in the value set
-// is an error, an extensible one a warning.
+// is an error, an extensible one a warning: a code of another system may serve
+// where none of the value set fits. A wrong code of the set's own system is
+// found by coding.
 func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhir.Node) {
 	strength, valueSet := b.Strength, b.ValueSet
 	if strength != "required" && strength != "extensible" || !codedType(el, typ) {

@@ -23,10 +23,10 @@
 //
 // # Where it stops
 //
-// Codes are judged only where all codes of a value set are known: those that
-// R4 requires and lists, and what Options.ValueSets adds. Displays are not
-// compared. A reference is judged by its form and its type; whether its target
-// exists is asked of Options.References. Rules that cannot be evaluated are in
-// the list that Skipped gives, and a rule that fails on one document is a
-// warning.
+// Codes are judged only where all codes of a value set or a code system are
+// known: those that R4 requires and lists, and what Options.ValueSets and
+// Options.Code add. A reference is judged by its form
+// and its type; whether its target exists is asked of Options.References. Rules
+// that cannot be evaluated are in the list that Skipped gives, and a rule that
+// fails on one document is a warning.
 package validate

@@ -34,31 +34,41 @@ func (r *run) apply(n fhir.Node, typ string, profiles []string) {
 	i := 0
 	for claim := range n.Get("meta").All("profile") {
 		url := claim.String()
+		p := r.lookup(url)
 		switch {
 		case slices.Contains(profiles, url):
-		case r.v.lookup(url) != nil, strings.HasPrefix(url, structureURL) && r4.IsResource(lastStep(unversioned(url))):
+		case p != nil && slices.ContainsFunc(profiles, func(asked string) bool { return r.lookup(asked) == p }):
+		case p != nil, strings.HasPrefix(url, structureURL) && r4.IsResource(lastStep(unversioned(url))):
 			r.conform(n, typ, url)
 		case claim.Kind() == fhir.String:
-			r.report(fhir.SeverityInformation, source{"profile", structureURL + "Meta"}, fhir.CodeNotSupported,
-				r.here()+".meta.profile["+itoa(i)+"]", "This profile is not known here; the resource was not judged by it.")
+			r.report(fhir.SeverityInformation, of("profile", "Meta"), fhir.CodeNotSupported,
+				r.here()+".meta.profile["+itoa(i)+"]", "%s; the resource was not judged by it.", r.unknownProfile(url))
 		}
 		i++
 	}
 }
 
+// unknownProfile says that a profile is not known, or this version of it.
+func (r *run) unknownProfile(url string) string {
+	if list := r.known.versions(url); list != nil {
+		return "This version of the profile is not known here, only " + oneOf(list)
+	}
+	return "This profile is not known here"
+}
+
 // conform lays one profile over a value that stands at the end of the path.
 func (r *run) conform(n fhir.Node, typ, url string) {
-	p := r.v.lookup(url)
-	s := source{"profile", unversioned(url)}
+	p := r.lookup(url)
+	s := source{"profile", unversioned(url), ""}
 	if p == nil {
 		name := lastStep(unversioned(url))
 		t, ok := r4.LookupType(name)
 		switch {
 		case !ok || !strings.HasPrefix(url, structureURL):
-			r.fail(s, fhir.CodeNotSupported, "The profile that was asked for is not known here.")
+			r.fail(s, fhir.CodeNotSupported, "%s. Correct its URL, or do without it.", r.unknownProfile(url))
 		case t.Profile:
 			if t.Name == "SimpleQuantity" && n.Get("comparator").Exists() {
-				r.fail(source{"sqty-1", s.profile}, fhir.CodeInvariant, "The comparator is not used here. Remove it.")
+				r.fail(source{"sqty-1", s.profile, ""}, fhir.CodeInvariant, "The comparator is not used here. Remove it.")
 			}
 		case !r4.Is(typ, name):
 			r.fail(s, fhir.CodeStructure, "The profile is for %s; this is %s.", name, typ)
@@ -81,7 +91,7 @@ func (r *run) conform(n fhir.Node, typ, url string) {
 
 // trial tells whether a value keeps what do asks, without reporting anything.
 func (r *run) trial(do func(*run)) bool {
-	t := &run{v: r.v, ctx: r.ctx, path: slices.Clone(r.path), resource: r.resource, container: r.container, bundle: r.bundle, depth: r.depth + 1}
+	t := &run{v: r.v, ctx: r.ctx, known: r.known, path: slices.Clone(r.path), resource: r.resource, container: r.container, bundle: r.bundle, depth: r.depth + 1}
 	if t.depth > maxDepth {
 		return false
 	}
@@ -99,19 +109,19 @@ func (r *run) over(w *view, x item) {
 	}
 	r.typed(w, x)
 	if w.fixed.node.Exists() && !equal(w.fixed.node, x.node) {
-		r.fail(source{"fixed", w.fixed.profile}, fhir.CodeValue, "The value must be exactly %s.", shortly(w.fixed.node))
+		r.fail(source{"fixed", w.fixed.profile, w.el.Path}, fhir.CodeValue, "The value must be exactly %s.", shortly(w.fixed.node))
 	}
 	if w.pattern.node.Exists() && !matches(w.pattern.node, x.node) {
-		r.fail(source{"pattern", w.pattern.profile}, fhir.CodeValue, "The value must have what the pattern has: %s.", shortly(w.pattern.node))
+		r.fail(source{"pattern", w.pattern.profile, w.el.Path}, fhir.CodeValue, "The value must have what the pattern has: %s.", shortly(w.pattern.node))
 	}
 	if w.binding != nil && x.node.Exists() && (x.node.Kind() == fhir.String || x.node.Kind() == fhir.Object) {
-		r.binding(source{"binding", w.bindingOf}, w.binding, w.el, x.typ, x.node)
+		r.binding(source{"binding", w.bindingOf, w.el.Path}, w.binding, w.el, x.typ, x.node)
 	}
 	if w.maxLength.set && utf8.RuneCountInString(x.node.String()) > w.maxLength.n {
-		r.fail(source{"maxLength", w.maxLength.profile}, fhir.CodeTooLong, "The text may have at most %d characters.", w.maxLength.n)
+		r.fail(source{"maxLength", w.maxLength.profile, w.el.Path}, fhir.CodeTooLong, "The text may have at most %d characters.", w.maxLength.n)
 	}
 	for _, k := range w.rules {
-		r.evaluate(source{k.key, k.profile}, k.rule, x.node, x.extra, x.typ)
+		r.evaluate(source{k.key, k.profile, w.el.Path}, k.rule, x.node, x.extra, x.typ)
 	}
 	for _, c := range w.children {
 		r.child(w, c, x)
@@ -130,7 +140,7 @@ func (r *run) typed(w *view, x item) {
 			one = t
 		}
 	}
-	s := source{"type", w.typesOf}
+	s := source{"type", w.typesOf, w.el.Path}
 	if one == nil {
 		var names []string
 		for _, t := range w.types {
@@ -159,7 +169,7 @@ func (r *run) typed(w *view, x item) {
 }
 
 func (r *run) knows(url string) bool {
-	return r.v.lookup(url) != nil || strings.HasPrefix(url, structureURL) && r4.BaseOf(lastStep(url)) != ""
+	return r.lookup(url) != nil || strings.HasPrefix(url, structureURL) && r4.BaseOf(lastStep(url)) != ""
 }
 
 // leads judges what a reference may lead to: the type, and the profile where
@@ -183,7 +193,7 @@ func (r *run) leads(w *view, targets []string, n fhir.Node) {
 	profiled := false
 	for _, t := range targets {
 		name := lastStep(t)
-		p := r.v.lookup(t)
+		p := r.lookup(t)
 		switch {
 		case p != nil:
 			name = p.typ
@@ -199,7 +209,7 @@ func (r *run) leads(w *view, targets []string, n fhir.Node) {
 		}
 		profiled = true
 	}
-	s := source{"ref-target", w.typesOf}
+	s := source{"ref-target", w.typesOf, w.el.Path}
 	r.push("reference", "", -1)
 	if profiled {
 		r.fail(s, fhir.CodeValue, "The resource that is referred to does not keep the profile: %s.", oneOf(targets))
@@ -248,18 +258,22 @@ func (w *view) items(parent item) (list []item) {
 				if i < len(extras) {
 					it.extra = extras[i]
 				}
-				if c.Kind() == fhir.Null {
+				if blank(c) {
 					it.node = fhir.Node{}
 				}
-				list = append(list, it)
+				if !blank(it.node) || !blank(it.extra) {
+					list = append(list, it)
+				}
 				i++
 			}
 			for ; i < len(extras); i++ {
-				list = append(list, item{extra: extras[i], typ: typ, shown: shown, at: i})
+				if !blank(extras[i]) {
+					list = append(list, item{extra: extras[i], typ: typ, shown: shown, at: i})
+				}
 			}
 			return
 		}
-		if n.Exists() || extra.Exists() {
+		if !blank(n) || !blank(extra) {
 			list = append(list, item{node: n, extra: extra, typ: typ, shown: shown, at: -1})
 		}
 	}
@@ -287,13 +301,29 @@ func (w *view) items(parent item) (list []item) {
 	return list
 }
 
+// blank tells whether a value says nothing: it is not there, null, "", or an
+// object without members. A profile counts it as missing.
+func blank(n fhir.Node) bool {
+	switch n.Kind() {
+	case fhir.None, fhir.Null:
+		return true
+	case fhir.Object:
+		for range n.Children() {
+			return false
+		}
+		return true
+	}
+	return n.Is("")
+}
+
 // child judges all values of a child: how many there are, the slices they
 // belong to, and each by itself.
 func (r *run) child(parent, c *view, x item) {
 	list := c.items(x)
-	r.counted(c, len(list), "")
-	of := make([]*view, len(list))
-	if c.slicing != nil && len(c.slices) > 0 {
+	r.counted(c, len(list), 0, "")
+	var of [][]*view
+	if len(c.slices) > 0 {
+		of = make([][]*view, len(list))
 		r.slice(c, list, of)
 	}
 	resource, container, bundle := r.resource, r.container, r.bundle
@@ -306,60 +336,61 @@ func (r *run) child(parent, c *view, x item) {
 			}
 		}
 		r.over(c, it)
-		if of[i] != nil {
-			r.over(of[i], it)
+		if of != nil {
+			for _, s := range of[i] {
+				r.over(s, it)
+			}
 		}
 		r.resource, r.container, r.bundle = resource, container, bundle
 		r.pop()
 	}
 }
 
-// counted judges how often an element, or a slice of it, stands.
-func (r *run) counted(c *view, n int, slice string) {
-	at, what := r.here()+"."+c.name, "The element"
-	if slice != "" {
-		what = "The slice " + slice
-		at += ":" + slice
+// counted judges how often an element, or a slice of it among others, stands.
+func (r *run) counted(c *view, n, others int, slice string) {
+	tooFew, tooMany := c.min.set && n < c.min.n, c.max.set && c.max.n != r4.Unbounded && n > c.max.n
+	if !tooFew && !tooMany {
+		return
 	}
-	expression := strings.TrimSuffix(at, ":"+slice)
-	key := func(k string) string {
-		if slice == "" {
-			return k
-		}
-		return k + ":" + slice
+	at, suffix, what := r.here()+"."+c.name, "", "The element"
+	if slice != "" {
+		suffix, what = ":"+slice, "The slice "+slice
+	}
+	if c.short != "" {
+		what += " (" + c.short + ")"
+	}
+	low, high := source{"min" + suffix, c.min.profile, c.el.Path}, source{"max" + suffix, c.max.profile, c.el.Path}
+	missing := fhir.CodeRequired
+	if others > 0 && c.binding != nil {
+		missing = fhir.CodeCodeInvalid // something stands there, with other codes
 	}
 	switch {
-	case c.min.set && n < c.min.n && n == 0:
-		r.report(fhir.SeverityError, source{key("min"), c.min.profile}, fhir.CodeRequired, expression, "%s is missing; the profile asks for at least %d.", what, c.min.n)
-	case c.min.set && n < c.min.n:
-		r.report(fhir.SeverityError, source{key("min"), c.min.profile}, fhir.CodeRequired, expression, "%s stands %d times; the profile asks for at least %d.", what, n, c.min.n)
-	case c.max.set && c.max.n == 0 && n > 0:
-		r.report(fhir.SeverityError, source{key("max"), c.max.profile}, fhir.CodeStructure, expression, "%s is not allowed by the profile. Remove it.", what)
-	case c.max.set && c.max.n != r4.Unbounded && n > c.max.n:
-		r.report(fhir.SeverityError, source{key("max"), c.max.profile}, fhir.CodeStructure, expression, "%s stands %d times; the profile allows at most %d.", what, n, c.max.n)
+	case tooFew && n == 0:
+		r.report(fhir.SeverityError, low, missing, at, "%s is missing; the profile asks for at least %d.", what, c.min.n)
+	case tooFew:
+		r.report(fhir.SeverityError, low, fhir.CodeRequired, at, "%s stands %d times; the profile asks for at least %d.", what, n, c.min.n)
+	case c.max.n == 0:
+		r.report(fhir.SeverityError, high, fhir.CodeStructure, at, "%s is not allowed by the profile. Remove it.", what)
+	default:
+		r.report(fhir.SeverityError, high, fhir.CodeStructure, at, "%s stands %d times; the profile allows at most %d.", what, n, c.max.n)
 	}
 }
 
-// slice finds the slice of each value and judges the slices.
-func (r *run) slice(c *view, list []item, of []*view) {
+// slice finds the slices of each value and judges them: how often each stands,
+// in which order, and whether others may stand there.
+func (r *run) slice(c *view, list []item, of [][]*view) {
+	if c.slicing == nil { // slices are named, but nothing tells them apart
+		c = &view{name: c.name, el: c.el, min: c.min, slices: c.slices, slicing: &slicing{rules: "open"}}
+	}
 	counts := make([]int, len(c.slices))
 	last, rest := -1, false
-	s := source{"slicing", c.slicing.profile}
+	s := source{"slicing", c.slicing.profile, c.el.Path}
 	for i, it := range list {
 		if r.full() {
 			return
 		}
-		at := -1
 		r.push(c.name, it.shown, it.at)
-		for k, candidate := range c.slices {
-			if candidate.slice != "@default" && r.belongs(c.slicing, candidate, it) {
-				at = k
-				break
-			}
-		}
-		if at < 0 {
-			at = slices.IndexFunc(c.slices, func(w *view) bool { return w.slice == "@default" })
-		}
+		at := r.sliceFor(c, it)
 		switch {
 		case at < 0 && c.slicing.rules == "closed":
 			r.fail(s, fhir.CodeStructure, "The value belongs to none of the slices that the profile allows: %s.", oneOf(c.names()))
@@ -370,18 +401,56 @@ func (r *run) slice(c *view, list []item, of []*view) {
 				r.fail(s, fhir.CodeStructure, "The value of the slice %s stands behind others; those of the profile come first.", c.slices[at].slice)
 			}
 			if c.slicing.ordered && at < last {
-				r.fail(s, fhir.CodeStructure, "The value of the slice %s stands in the wrong place; the order is %s.", c.slices[at].slice, oneOf(c.names()))
+				r.fail(s, fhir.CodeStructure, "The value of the slice %s stands in the wrong place; the order is %s.", c.slices[at].slice, inOrder(c.names()))
 			}
 			last = max(last, at)
 			counts[at]++
-			of[i] = c.slices[at]
+			of[i] = append(of[i], c.slices[at])
 		}
 		r.pop()
 	}
+	missing := len(list) == 0 && c.min.set && c.min.n > 0 // which is said already
 	for k, w := range c.slices {
-		r.counted(w, counts[k], w.slice)
+		if counts[k] > 0 || !missing {
+			r.counted(w, counts[k], len(list), w.slice)
+		}
+		if len(w.slices) > 0 {
+			r.resliced(w, list, of)
+		}
 	}
 }
+
+// resliced judges the slices of a slice.
+func (r *run) resliced(w *view, list []item, of [][]*view) {
+	var inner []item
+	var at []int
+	for i, it := range list {
+		if slices.Contains(of[i], w) {
+			inner, at = append(inner, it), append(at, i)
+		}
+	}
+	found := make([][]*view, len(inner))
+	r.slice(w, inner, found)
+	for i, more := range found {
+		of[at[i]] = append(of[at[i]], more...)
+	}
+}
+
+// sliceFor gives the place of the slice that a value belongs to, -1 for none.
+func (r *run) sliceFor(c *view, it item) int {
+	rest := -1
+	for k, candidate := range c.slices {
+		if candidate.slice == "@default" {
+			rest = k
+		} else if r.belongs(c.slicing, candidate, it) {
+			return k
+		}
+	}
+	return rest
+}
+
+// inOrder writes names as a sequence.
+func inOrder(list []string) string { return strings.Join(list[:min(len(list), 12)], ", ") }
 
 func (w *view) names() (names []string) {
 	for _, s := range w.slices {
@@ -392,12 +461,15 @@ func (w *view) names() (names []string) {
 
 // belongs tells whether a value is of a slice, by every discriminator.
 func (r *run) belongs(s *slicing, w *view, x item) bool {
+	if len(s.by) == 0 { // whatever keeps what the slice says is of the slice
+		return r.trial(func(t *run) { t.over(w, x) })
+	}
 	for i := range s.by {
 		if !r.told(&s.by[i], w, x) {
 			return false
 		}
 	}
-	return len(s.by) > 0
+	return true
 }
 
 // told judges one discriminator.
@@ -417,11 +489,11 @@ func (r *run) told(d *discriminator, w *view, x item) bool {
 		}
 		return sub.min.set && sub.min.n > 0 && len(found) > 0
 	case "type":
-		return sub != nil && slices.ContainsFunc(found, func(f item) bool { return ofTypes(r.v, sub, f.typ, d.resolves) })
+		return sub != nil && slices.ContainsFunc(found, func(f item) bool { return ofTypes(r, sub, f.typ, d.resolves) })
 	case "profile":
 		return sub != nil && slices.ContainsFunc(found, func(f item) bool {
 			return slices.ContainsFunc(profilesOf(sub, d.resolves), func(url string) bool {
-				return r.v.lookup(url) != nil && r.trial(func(t *run) { t.conform(f.node, f.typ, url) })
+				return r.lookup(url) != nil && r.trial(func(t *run) { t.conform(f.node, f.typ, url) })
 			})
 		})
 	}
@@ -488,7 +560,7 @@ func (r *run) expects(d *discriminator, w *view) (*view, fhir.Node) {
 		if next == nil { // perhaps in the profile of its type
 			for _, t := range w.types {
 				for _, profile := range t.Profiles {
-					if p := r.v.lookup(profile); p != nil && p.view != nil {
+					if p := r.lookup(profile); p != nil && p.view != nil {
 						if found, hint := r.expects(&discriminator{steps: d.steps[i:]}, p.view); found != nil || hint.Exists() {
 							return found, hint
 						}
@@ -518,14 +590,14 @@ func extensionSlice(w *view, url string) *view {
 	return nil
 }
 
-func ofTypes(v *Validator, w *view, typ string, resolved bool) bool {
+func ofTypes(r *run, w *view, typ string, resolved bool) bool {
 	for _, t := range w.types {
 		if !resolved && r4.Is(typ, t.Code) {
 			return true
 		}
 		for _, target := range t.Targets {
 			name := lastStep(target)
-			if p := v.lookup(target); p != nil {
+			if p := r.lookup(target); p != nil {
 				name = p.typ
 			}
 			if resolved && r4.Is(typ, name) {
@@ -549,11 +621,14 @@ func profilesOf(w *view, resolved bool) (urls []string) {
 
 // applyExtension judges an extension by its own definition, when it is known.
 func (r *run) applyExtension(el *r4.Element, n fhir.Node, url string) {
-	p := r.v.lookup(url)
+	p := r.lookup(url)
 	if p == nil {
-		if el.Name == "modifierExtension" {
-			r.warn(source{"ext-modifier", structureURL + "Extension"}, fhir.CodeExtension,
-				"This modifier extension is not known here. It may change the meaning of what it stands in.")
+		switch {
+		case el.Name == "modifierExtension":
+			r.fail(of("ext-modifier", "Extension"), fhir.CodeExtension,
+				"This modifier extension is not known here. It may change the meaning of what it stands in, which must not be passed over. Remove it.")
+		case el.Path != "Extension.extension" && !strings.HasPrefix(url, structureURL): // those of HL7 are too many to know
+			r.warn(of("ext-unknown", "Extension"), fhir.CodeExtension, "This extension is not known here, and was not judged.")
 		}
 		return
 	}
@@ -565,7 +640,7 @@ func (r *run) applyExtension(el *r4.Element, n fhir.Node, url string) {
 		for c := range p.doc.All("context") {
 			allowed = append(allowed, c.Get("expression").String())
 		}
-		r.fail(source{"ext-context", p.url}, fhir.CodeExtension, "The extension does not belong here; it is for %s.", oneOf(allowed))
+		r.fail(source{"ext-context", p.url, "Extension"}, fhir.CodeExtension, "The extension does not belong here; it is for %s.", oneOf(allowed))
 	}
 	r.conform(n, "Extension", url)
 }

@@ -25,16 +25,16 @@ func (r *run) primitive(el *r4.Element, typ string, n, extra fhir.Node) bool {
 		return false
 	}
 	if want := jsonKind(typ); n.Kind() != want {
-		hint := ""
+		key, hint := "type", ""
 		switch {
 		case n.Kind() == fhir.String && want == fhir.Number:
-			hint = " Write the number without quotes."
+			key, hint = quoted(n.String(), numberForm), " Write the number without quotes."
 		case n.Kind() == fhir.String && want == fhir.Bool:
-			hint = " Write true or false without quotes."
+			key, hint = quoted(n.String(), boolForm), " Write true or false without quotes."
 		case n.Kind() == fhir.Number && want == fhir.String:
 			hint = " Write it in quotes."
 		}
-		r.fail(of("type", el.Path), fhir.CodeStructure, "The value is %s; a %s is %s.%s", kinds[n.Kind()], typ, kinds[want], hint)
+		r.fail(of(key, el.Path), fhir.CodeStructure, "The value is %s; a %s is %s.%s", kinds[n.Kind()], typ, kinds[want], hint)
 		return false
 	}
 	if el.Name == "id" && !el.Attribute {
@@ -47,6 +47,10 @@ func (r *run) primitive(el *r4.Element, typ string, n, extra fhir.Node) bool {
 		}
 		return true
 	}
+	if n.Kind() == fhir.String && n.Is("") {
+		r.fail(of("empty", el.Path), fhir.CodeValue, "The value is empty. Leave the element out when there is nothing to say.")
+		return false
+	}
 	if why := malformed(typ, n); why != "" {
 		r.fail(of("format-"+typ, el.Path), fhir.CodeValue, "The value is no %s: %s.", typ, why)
 		return false
@@ -55,6 +59,21 @@ func (r *run) primitive(el *r4.Element, typ string, n, extra fhir.Node) bool {
 		r.fail(of("format-id", el.Path), fhir.CodeValue, "The id of an element has no spaces.")
 	}
 	return true
+}
+
+var (
+	numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+	boolForm   = regexp.MustCompile(`^(true|false)$`)
+)
+
+// quoted gives the key of the rule that a text breaks where a number or a
+// boolean belongs: quoted when the text reads as one, so that its meaning is
+// clear, else type.
+func quoted(s string, form *regexp.Regexp) string {
+	if form.MatchString(s) {
+		return "quoted"
+	}
+	return "type"
 }
 
 func jsonKind(typ string) fhir.Kind {
@@ -80,9 +99,6 @@ func malformed(typ string, n fhir.Node) string {
 		return badInteger(typ, n.String())
 	}
 	s := n.String()
-	if s == "" {
-		return "it is empty; leave the element out when there is nothing to say"
-	}
 	switch typ {
 	case "string", "markdown":
 		return badString(s)

@@ -3,30 +3,81 @@ package validate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/fhirpath"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
 )
 
-// profile is a StructureDefinition that constrains a type.
+// profile is a StructureDefinition that constrains a type. Its view is made
+// when somebody first asks for it.
 type profile struct {
-	url, typ, base string
-	doc            *fhir.Document
-	view           *view // nil until its base is there
-	err            error // why it has no view
-	skipped        []Skipped
+	url, version, typ, base string
+	doc                     *fhir.Document
+
+	once    sync.Once
+	view    *view // nil when err says why
+	err     error
+	skipped []Skipped
+}
+
+// registry are the profiles that are known at one time, by their URL, and by
+// URL|version. It does not change.
+type registry struct{ byURL map[string]*profile }
+
+// lookup gives a profile by its canonical URL. A URL without a version is that
+// of the version which was added last.
+func (k *registry) lookup(url string) *profile {
+	p := k.byURL[url]
+	if bare, _, versioned := strings.Cut(url, "|"); p == nil && versioned {
+		p = k.byURL[bare+"|"] // one without a version serves for all
+	}
+	if p != nil {
+		p.once.Do(func() { k.build(p, 0) })
+	}
+	return p
+}
+
+// versions gives the known versions of a profile, for messages.
+func (k *registry) versions(url string) (list []string) {
+	for canonical, p := range k.byURL {
+		if p.url == unversioned(url) && p.version != "" && canonical != p.url {
+			list = append(list, p.version)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// with gives a registry with more profiles.
+func (k *registry) with(more []*profile) *registry {
+	all := make(map[string]*profile, len(k.byURL)+2*len(more))
+	for canonical, p := range k.byURL { // views may depend on what is added
+		fresh := all[p.url+"|"+p.version]
+		if fresh == nil {
+			fresh = &profile{url: p.url, version: p.version, typ: p.typ, base: p.base, doc: p.doc}
+			all[p.url+"|"+p.version] = fresh
+		}
+		all[canonical] = fresh
+	}
+	for _, p := range more {
+		all[p.url], all[p.url+"|"+p.version] = p, p
+	}
+	return &registry{all}
 }
 
 // view is what a profile and those that it is made from say of one element: a
 // snapshot of all that differs from R4.
 type view struct {
-	name string      // as the definition has it, without [x]
-	el   *r4.Element // what R4 says; of the root it is the root of the type
-	typ  string      // the type of the element where only one is possible
+	name  string      // as the definition has it, without [x]
+	short string      // what it is, in the words of the profile
+	el    *r4.Element // what R4 says; of the root it is the root of the type
+	typ   string      // the type of the element where only one is possible
 
 	min, max, maxLength limit
 	types               []r4.TypeRef // nil: those of R4
@@ -73,19 +124,6 @@ type discriminator struct {
 	resolves   bool
 }
 
-func (w *view) clone() *view {
-	c := *w
-	c.rules = slices.Clone(w.rules)
-	c.slices, c.children = nil, nil
-	for _, s := range w.slices {
-		c.slices = append(c.slices, s.clone())
-	}
-	for _, s := range w.children {
-		c.children = append(c.children, s.clone())
-	}
-	return &c
-}
-
 var errNoBase = errors.New("the profile that it is made from is not known")
 
 func unversioned(url string) string {
@@ -96,55 +134,74 @@ func unversioned(url string) string {
 // AddProfile makes a profile known: a StructureDefinition that constrains a
 // resource or a data type of R4, with a differential or a snapshot. Extensions
 // are profiles of Extension. The profile that it is made from may be added
-// later. One of the same url is replaced.
+// later. One of the same url and version is replaced; among several versions
+// the one that was added last serves those who name none.
 func (v *Validator) AddProfile(doc *fhir.Document) error {
-	p := &profile{url: doc.Get("url").String(), typ: doc.Get("type").String(), base: unversioned(doc.Get("baseDefinition").String()), doc: doc}
-	_, known := r4.LookupType(p.typ)
-	switch {
-	case doc.Type() != "StructureDefinition":
-		return fhir.Errorf(fhir.CodeInvalid, doc.Type(), "A profile is a StructureDefinition.")
-	case !absolute(p.url):
-		return fhir.Errorf(fhir.CodeRequired, "StructureDefinition.url", "A profile needs a url.")
-	case !known:
-		return fhir.Errorf(fhir.CodeNotSupported, "StructureDefinition.type", "The type of the profile is none of R4.")
-	case doc.Get("derivation").String() != "constraint":
-		return fhir.Errorf(fhir.CodeNotSupported, "StructureDefinition.derivation", "Only a StructureDefinition with derivation constraint is a profile.")
+	if err := v.AddProfiles(doc); err != nil {
+		return err
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	all := make(map[string]*profile, len(v.profiles)+1)
-	for url, q := range v.profiles {
-		c := *q
-		c.view, c.err, c.skipped = nil, nil, nil
-		all[url] = &c
+	p := v.profiles.Load().lookup(doc.Get("url").String())
+	if p.err == nil || errors.Is(p.err, errNoBase) {
+		return nil
 	}
-	all[p.url] = p
-	for _, q := range all {
-		build(q, all, 0)
+	v.remove(p)
+	e := fhir.Errorf(fhir.CodeInvalid, "StructureDefinition", "The profile %s cannot be used: %v.", p.url, p.err)
+	e.Err = p.err
+	return e
+}
+
+// AddProfiles makes many profiles known at once. What is wrong inside of one is
+// found when it is first used.
+func (v *Validator) AddProfiles(docs ...*fhir.Document) error {
+	more := make([]*profile, 0, len(docs))
+	for _, doc := range docs {
+		p, err := readProfile(doc)
+		if err != nil {
+			return err
+		}
+		more = append(more, p)
 	}
-	if p.err != nil && !errors.Is(p.err, errNoBase) {
-		e := fhir.Errorf(fhir.CodeInvalid, "StructureDefinition", "The profile %s cannot be used: %v.", p.url, p.err)
-		e.Err = p.err
-		return e
-	}
-	v.profiles = all // the old ones serve those who are using them
+	v.adding.Lock()
+	defer v.adding.Unlock()
+	v.profiles.Store(v.profiles.Load().with(more)) // the old ones serve those who are using them
 	return nil
 }
 
-// lookup gives a profile by its URL.
-func (v *Validator) lookup(url string) *profile {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	if p := v.profiles[url]; p != nil {
-		return p
-	}
-	return v.profiles[unversioned(url)]
+// remove forgets a profile that cannot be used.
+func (v *Validator) remove(p *profile) {
+	v.adding.Lock()
+	defer v.adding.Unlock()
+	rest := v.profiles.Load().with(nil)
+	maps.DeleteFunc(rest.byURL, func(_ string, q *profile) bool { return q.url == p.url && q.version == p.version })
+	v.profiles.Store(rest)
 }
 
+func readProfile(doc *fhir.Document) (*profile, error) {
+	p := &profile{
+		url: doc.Get("url").String(), version: doc.Get("version").String(),
+		typ: doc.Get("type").String(), base: doc.Get("baseDefinition").String(), doc: doc,
+	}
+	_, known := r4.LookupType(p.typ)
+	switch {
+	case doc.Type() != "StructureDefinition":
+		return nil, fhir.Errorf(fhir.CodeInvalid, doc.Type(), "A profile is a StructureDefinition.")
+	case !absolute(p.url) || strings.Contains(p.url, "|"):
+		return nil, fhir.Errorf(fhir.CodeRequired, "StructureDefinition.url", "A profile needs a url.")
+	case !known:
+		return nil, fhir.Errorf(fhir.CodeNotSupported, "StructureDefinition.type", "The type of the profile is none of R4.")
+	case doc.Get("derivation").String() != "constraint":
+		return nil, fhir.Errorf(fhir.CodeNotSupported, "StructureDefinition.derivation", "Only a StructureDefinition with derivation constraint is a profile.")
+	}
+	return p, nil
+}
+
+// lookup gives a profile by its URL.
+func (r *run) lookup(url string) *profile { return r.known.lookup(url) }
+
 func (v *Validator) skippedOfProfiles() (list []Skipped) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	for _, p := range v.profiles {
+	known := v.profiles.Load()
+	for url := range known.byURL {
+		p := known.lookup(url)
 		list = append(list, p.skipped...)
 		if p.err != nil {
 			list = append(list, Skipped{"*", p.url, p.err.Error()})
@@ -153,48 +210,71 @@ func (v *Validator) skippedOfProfiles() (list []Skipped) {
 	return list
 }
 
-// build makes the view of a profile, and before it those of its bases.
-func build(p *profile, all map[string]*profile, depth int) {
-	if p.view != nil || p.err != nil {
-		return
+// Bounds of profiles, which may come from outside.
+const (
+	maxBases    = 16    // on which a profile stands, one on the other
+	maxElements = 5_000 // of a profile and its bases
+)
+
+// build makes the view of a profile, from those of its bases.
+func (k *registry) build(p *profile, depth int) {
+	if p.view, p.err = k.viewOf(p, depth); p.err != nil {
+		p.view = nil
 	}
-	if depth > 16 {
-		p.err = errors.New("its bases go round in a circle, or are too many")
-		return
+}
+
+func (k *registry) viewOf(p *profile, depth int) (*view, error) {
+	if depth > maxBases {
+		return nil, errors.New("its bases go round in a circle, or are too many")
 	}
 	t, _ := r4.LookupType(p.typ)
 	root := &view{name: p.typ, el: t.Root, typ: p.typ}
 	elements := p.doc.Get("differential").Get("element")
-	switch base, ours := all[p.base]; {
-	case ours:
-		build(base, all, depth+1)
-		if base.err != nil {
-			p.err = base.err
-			return
+	count := 0
+	switch base := k.byURL[p.base]; {
+	case base != nil:
+		from, err := k.viewOf(base, depth+1)
+		switch {
+		case err != nil:
+			return nil, err
+		case !r4.Is(p.typ, base.typ):
+			return nil, errors.New("its type is not that of the profile which it is made from")
 		}
-		if !r4.Is(p.typ, base.typ) {
-			p.err = errors.New("its type is not that of the profile which it is made from")
-			return
-		}
-		root = base.view.clone()
-	case strings.HasPrefix(p.base, structureURL) && r4.Is(p.typ, lastStep(p.base)):
+		root, count = from, from.size()
+	case strings.HasPrefix(p.base, structureURL) && r4.Is(p.typ, lastStep(unversioned(p.base))):
 	case p.doc.Root().Get("snapshot").Exists():
 		elements = fhir.Node{}
 	default:
-		p.err = errNoBase
-		return
+		return nil, errNoBase
 	}
 	if elements.Len() == 0 {
 		elements = p.doc.Root().Get("snapshot").Get("element")
 	}
 	b := builder{p: p, root: root, last: map[string]*view{}}
+	if depth > 0 {
+		b.p = &profile{url: p.url, typ: p.typ} // what is skipped is said by the base itself
+	}
 	for e := range elements.Items() {
+		if count++; count > maxElements {
+			return nil, fmt.Errorf("it has more than %d elements", maxElements)
+		}
 		if err := b.element(e); err != nil {
-			p.err = fmt.Errorf("element %s: %w", e.Get("path").String(), err)
-			return
+			return nil, fmt.Errorf("element %s: %w", e.Get("path").String(), err)
 		}
 	}
-	p.view = root
+	return root, nil
+}
+
+// size counts a view with all that it holds.
+func (w *view) size() int {
+	n := 1
+	for _, s := range w.slices {
+		n += s.size()
+	}
+	for _, c := range w.children {
+		n += c.size()
+	}
+	return n
 }
 
 // builder lays the elements of one StructureDefinition over a view.
@@ -296,6 +376,13 @@ func byURL(profile string) *slicing {
 // sliceOf gives a slice by its name. Choices are sliced by type and extensions
 // by url when nothing else is said.
 func (w *view) sliceOf(name, profile string) *view {
+	if outer, _, nested := strings.Cut(name, "/"); nested {
+		for _, s := range w.slices {
+			if s.slice == outer { // a slice of the slice
+				return s.innerSlice(name)
+			}
+		}
+	}
 	for _, s := range w.slices {
 		if s.slice == name {
 			return s
@@ -319,6 +406,21 @@ func (w *view) sliceOf(name, profile string) *view {
 	return s
 }
 
+// innerSlice gives a slice of a slice, by its whole name such as a/b.
+func (w *view) innerSlice(name string) *view {
+	for _, s := range w.slices {
+		if s.slice == name {
+			return s
+		}
+		if strings.HasPrefix(name, s.slice+"/") {
+			return s.innerSlice(name)
+		}
+	}
+	s := &view{name: w.name, el: w.el, typ: w.typ, slice: name}
+	w.slices = append(w.slices, s)
+	return s
+}
+
 // say takes over what an ElementDefinition says.
 func (b *builder) say(w *view, e fhir.Node) error {
 	url := b.p.url
@@ -334,6 +436,9 @@ func (b *builder) say(w *view, e fhir.Node) error {
 			}
 		}
 		w.max = limit{true, n, url}
+	}
+	if s := e.Get("short"); s.Kind() == fhir.String {
+		w.short = strings.TrimRight(s.String(), ". ")
 	}
 	if n, ok := e.Get("maxLength").Int(); ok {
 		w.maxLength = limit{true, int(n), url}
@@ -352,7 +457,7 @@ func (b *builder) say(w *view, e fhir.Node) error {
 		case strings.HasPrefix(name, "pattern"):
 			w.pattern = expected{m, url}
 		case strings.HasPrefix(name, "minValue"), strings.HasPrefix(name, "maxValue"):
-			b.skip(name+" of "+e.Get("path").String(), "the least and greatest values of elements are not judged")
+			b.limited(w, m)
 		}
 	}
 	for c := range e.All("constraint") {
@@ -362,6 +467,46 @@ func (b *builder) say(w *view, e fhir.Node) error {
 		return b.slicing(w, s)
 	}
 	return nil
+}
+
+// limited takes over the least or the greatest value as a rule.
+func (b *builder) limited(w *view, n fhir.Node) {
+	name := n.Name()
+	compare, human := ">=", "The value is less than the profile allows. The least is "
+	if strings.HasPrefix(name, "max") {
+		compare, human = "<=", "The value is greater than the profile allows. The greatest is "
+	}
+	bound, ok := literalOf(name[len("minValue"):], n)
+	if !ok {
+		b.skip(name+" of "+w.el.Path, "its value cannot be read")
+		return
+	}
+	x, err := newRule(name[:len("minValue")], "error", human+bound, "$this "+compare+" "+bound)
+	if err != nil {
+		b.skip(name+" of "+w.el.Path, err.Error())
+		return
+	}
+	w.rules = slices.DeleteFunc(w.rules, func(r profileRule) bool { return r.key == x.key })
+	w.rules = append(w.rules, profileRule{x, b.p.url})
+}
+
+// literalOf writes a value as FHIRPath does.
+func literalOf(typ string, n fhir.Node) (string, bool) {
+	switch typ {
+	case "Date", "DateTime", "Instant":
+		return "@" + n.String(), badDate(strings.ToLower(typ[:1])+typ[1:], n.String()) == ""
+	case "Time":
+		return "@T" + n.String(), clock(n.String())
+	case "Decimal", "Integer", "PositiveInt", "UnsignedInt":
+		return n.String(), n.Kind() == fhir.Number
+	case "Quantity":
+		unit := n.Get("code").String()
+		if unit == "" {
+			unit = n.Get("unit").String()
+		}
+		return n.Get("value").String() + " '" + unit + "'", n.Get("value").Kind() == fhir.Number && !strings.ContainsAny(unit, `'\`)
+	}
+	return "", false
 }
 
 func (b *builder) skip(key, why string) {
@@ -457,13 +602,11 @@ func (b *builder) slicing(w *view, s fhir.Node) error {
 			w.slicing = &slicing{by: w.slicing.by, rules: made.rules, ordered: made.ordered, profile: b.p.url}
 			return nil
 		}
-		if w.name != "extension" && w.name != "modifierExtension" && !w.el.Choice {
-			b.skip("slicing of "+w.el.Path, "slices without a discriminator cannot be told apart")
-			return nil
-		}
-		made.by = byURL("").by
-		if w.el.Choice {
+		switch {
+		case w.el.Choice:
 			made.by = byType("").by
+		case w.name == "extension" || w.name == "modifierExtension":
+			made.by = byURL("").by
 		}
 	}
 	w.slicing = made

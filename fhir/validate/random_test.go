@@ -55,12 +55,12 @@ func (m *maker) object(c *r4.Element, depth int) map[string]any {
 		} else {
 			o[name] = m.value(el, typ, depth-1)
 			if r4.IsPrimitive(typ) && typ != "xhtml" && m.IntN(12) == 0 && el.Name != "id" && !(c.Path == "Extension") {
-				o["_"+name] = map[string]any{"extension": []any{map[string]any{"url": "http://example.org/x", "valueCode": "y"}}}
+				o["_"+name] = map[string]any{"extension": []any{map[string]any{"url": "http://hl7.org/fhir/StructureDefinition/x", "valueCode": "y"}}}
 			}
 		}
 	}
 	if _, _, ok := c.Child("extension"); ok && (len(o) == 0 || len(o) == 1 && o["id"] != nil) {
-		o["extension"] = []any{map[string]any{"url": "http://example.org/x", "valueString": "y"}}
+		o["extension"] = []any{map[string]any{"url": "http://hl7.org/fhir/StructureDefinition/x", "valueString": "y"}}
 	}
 	return o
 }

@@ -109,6 +109,17 @@ func (r *run) literal(s string) (typ string, ok bool) {
 	if rest, below := strings.CutPrefix(s, base); base != "" && below {
 		own = rest
 	}
+	if before, _, conditional := strings.Cut(own, "?"); conditional && !strings.Contains(before, "://") {
+		if !r4.IsResource(before) {
+			r.fail(of("ref-form", "Reference"), fhir.CodeValue, "The reference does not begin with a type of resource that R4 knows.")
+			return "", false
+		}
+		if kind := r.bundle.Get("type"); !r.v.opts.Searches && !kind.Is("transaction") && !kind.Is("batch") {
+			r.fail(of("ref-conditional", "Reference"), fhir.CodeValue, "A search stands in place of a reference; that has a meaning only within a transaction. Write Type/id.")
+			return "", false
+		}
+		return before, true
+	}
 	if strings.Contains(own, "://") {
 		if u, err := url.Parse(own); err != nil || u.Host == "" {
 			r.fail(of("ref-form", "Reference"), fhir.CodeValue, "The reference is no good URL.")
@@ -122,17 +133,6 @@ func (r *run) literal(s string) (typ string, ok bool) {
 			return parts[n-2], true
 		}
 		return "", true // on another server, which may name things as it likes
-	}
-	if before, _, conditional := strings.Cut(own, "?"); conditional {
-		if !r4.IsResource(before) {
-			r.fail(of("ref-form", "Reference"), fhir.CodeValue, "The reference does not begin with a type of resource that R4 knows.")
-			return "", false
-		}
-		if kind := r.bundle.Get("type"); !kind.Is("transaction") && !kind.Is("batch") {
-			r.fail(of("ref-conditional", "Reference"), fhir.CodeValue, "A search stands in place of a reference; that has a meaning only within a transaction. Write Type/id.")
-			return "", false
-		}
-		return before, true
 	}
 	ref, ok := fhir.ParseReference(own, "")
 	if !ok {

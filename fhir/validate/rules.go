@@ -137,6 +137,9 @@ func (r *run) evaluate(s source, x *rule, n, extra fhir.Node, typ string) {
 			r.stop()
 			return
 		}
+		if len(r.issues) > 0 {
+			return // it stumbles over what was found already
+		}
 		why := "its expression does not fit what stands here"
 		var e *fhirpath.Error
 		if errors.As(err, &e) {
@@ -169,9 +172,9 @@ func (r *run) contained(n fhir.Node) {
 		r.push("contained", "", i)
 		switch {
 		case id.Kind() != fhir.String:
-			r.fail(source{"contained-id", structureURL + "DomainResource"}, fhir.CodeRequired, "A contained resource needs an id, by which # refers to it.")
+			r.fail(of("contained-id", "DomainResource"), fhir.CodeRequired, "A contained resource needs an id, by which # refers to it.")
 		case ids[id.String()]:
-			r.fail(source{"contained-id", structureURL + "DomainResource"}, fhir.CodeDuplicate, "Another contained resource has the same id. Give each its own.")
+			r.fail(of("contained-id", "DomainResource"), fhir.CodeDuplicate, "Another contained resource has the same id. Give each its own.")
 		default:
 			ids[id.String()] = true
 		}

@@ -47,7 +47,7 @@ var base = []struct{ name, document, want string }{
 	{"required elements are missing", `{"resourceType":"Encounter"}`, "error min at Encounter.status\nerror min at Encounter.class"},
 	{"a required choice is missing", `{"resourceType":"MedicationRequest","status":"active","intent":"order","subject":{"display":"x"}}`, "error min at MedicationRequest.medication"},
 	{"a required element within a backbone element is missing", visit(`"statusHistory":[{"status":"planned"}]`), "error min at Encounter.statusHistory[0].period"},
-	{"a list where one value belongs", visit(`"period":[{"start":"2026"}]`), "error max at Encounter.period"},
+	{"a list where one value belongs", visit(`"period":[{"start":"2026"}]`), "error list at Encounter.period"},
 	{"one value where a list belongs", visit(`"identifier":{"value":"1"}`), "error list at Encounter.identifier"},
 	{"an empty list", visit(`"identifier":[]`), "error list at Encounter.identifier"},
 	{"null in a list", visit(`"identifier":[null]`), "error null at Encounter.identifier[0]"},
@@ -74,11 +74,11 @@ var base = []struct{ name, document, want string }{
 	{"_name beside what is no primitive", visit(`"period":{"start":"2026"},"_period":{"id":"x"}`), "error unknown at Encounter._period"},
 	{"_name of nothing", visit(`"_state":{"id":"x"}`), "error unknown at Encounter._state"},
 
-	{"a boolean in quotes", patient(`"active":"true"`), "error type at Patient.active"},
+	{"a boolean in quotes", patient(`"active":"true"`), "error quoted at Patient.active"},
 	{"a day that does not exist", patient(`"birthDate":"2026-02-30"`), "error format-date at Patient.birthDate"},
 	{"a time of day where a day belongs", patient(`"birthDate":"2026-02-03T10:00:00Z"`), "error format-date at Patient.birthDate"},
 	{"a time without a zone", visit(`"period":{"start":"2026-02-03T10:00:00"}`), "error format-dateTime at Encounter.period.start"},
-	{"an integer in quotes", patient(`"multipleBirthInteger":"2"`), "error type at Patient.multipleBirth.ofType(integer)"},
+	{"an integer in quotes", patient(`"multipleBirthInteger":"2"`), "error quoted at Patient.multipleBirth.ofType(integer)"},
 	{"an integer with a point", patient(`"multipleBirthInteger":2.0`), "error format-integer at Patient.multipleBirth.ofType(integer)"},
 	{"a text with a control character", patient(`"name":[{"text":"a\u0007"}]`), "error format-string at Patient.name[0].text"},
 	{"a text that is too long", patient(`"name":[{"text":"` + strings.Repeat("a", 1<<20+1) + `"}]`), "error format-string at Patient.name[0].text"},
@@ -88,7 +88,7 @@ var base = []struct{ name, document, want string }{
 	{"an id in place of a primitive", patient(`"_birthDate":{"id":"x"}`), "error ele-1 at Patient.birthDate"},
 	{"an id beside a primitive", patient(`"birthDate":"2026","_birthDate":{"id":"x"}`), ""},
 	{"nothing beside a primitive", patient(`"birthDate":"2026","_birthDate":{}`), "error ele-1 at Patient.birthDate"},
-	{"an empty text", patient(`"name":[{"text":""}]`), "error format-string at Patient.name[0].text"},
+	{"an empty text", patient(`"name":[{"text":""}]`), "error empty at Patient.name[0].text"},
 	{"an id that is none", patient(`"contained":[{"resourceType":"Group","id":"a b","type":"person","actual":true}],"link":[{"type":"seealso","other":{"reference":"#x"}}]`),
 		"error format-id at Patient.contained[0].id\nerror ref-1 at Patient.link[0].other.reference\nerror dom-3 at Patient"},
 
@@ -274,7 +274,7 @@ func TestIssuesAreBounded(t *testing.T) {
 
 func TestWarningsGiveWayToErrors(t *testing.T) {
 	v := validate.New(validate.Options{MaxIssues: 3})
-	doc := parsed(t, patient(`"modifierExtension":[`+strings.Repeat(`{"url":"http://example.org/x","valueCode":"y"},`, 5)+`{"url":"http://example.org/x","valueCode":"y"}],"gender":"F","active":1`))
+	doc := parsed(t, patient(`"extension":[`+strings.Repeat(`{"url":"http://example.org/x","valueCode":"y"},`, 5)+`{"url":"http://example.org/x","valueCode":"y"}],"gender":"F","active":1`))
 	got := found(v.Validate(t.Context(), doc))
 	if !strings.Contains(got, "error binding at Patient.gender") {
 		t.Errorf("found %s", got)

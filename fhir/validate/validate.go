@@ -3,9 +3,11 @@ package validate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -27,6 +29,14 @@ type Options struct {
 	// URL without a version; nil: there are none.
 	ValueSets func(url string) (Codes, bool)
 
+	// Code judges a code by its code system, and its display where there is
+	// one; nil: no code system is known.
+	Code func(system, code, display string) CodeFault
+
+	// Searches tells that this server follows a search in place of a reference
+	// (Patient?identifier=…) wherever it is written, not in transactions alone.
+	Searches bool
+
 	// BestPractice reports what R4 only recommends for every resource: a
 	// narrative (dom-6).
 	BestPractice bool
@@ -46,12 +56,22 @@ type Codes interface {
 	Has(system, code string) bool // in the given system
 }
 
+// CodeFault is what is wrong with a code of a code system.
+type CodeFault uint8
+
+// Where not all codes of a system are known, no code of it is at fault.
+const (
+	NoFault CodeFault = iota
+	NoSuchCode
+	WrongDisplay
+)
+
 // Validator judges documents. It may be used by many goroutines at once.
 type Validator struct {
 	opts Options
 
-	mu       sync.RWMutex
-	profiles map[string]*profile // by URL
+	adding   sync.Mutex
+	profiles atomic.Pointer[registry]
 }
 
 // New makes a Validator that knows R4.
@@ -62,7 +82,29 @@ func New(opts Options) *Validator {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 2 * time.Second
 	}
-	return &Validator{opts: opts, profiles: map[string]*profile{}}
+	v := &Validator{opts: opts}
+	v.profiles.Store(&registry{})
+	return v
+}
+
+// Judgement says how one document is judged.
+type Judgement struct {
+	// Profiles are the canonical URLs of the profiles to lay over it, with
+	// |version where one version is meant. The document's own are added.
+	Profiles []string
+
+	// Severity gives the severity with which a broken rule is reported, "" for
+	// one that is not to be reported; nil: the severity of the rule.
+	Severity func(Finding) fhir.Severity
+}
+
+// Finding is a rule that a document breaks.
+type Finding struct {
+	Key      string // of the rule, such as min, binding or dom-2
+	Profile  string // URL of the definition that has it
+	Element  string // path of the definition's element, "" when it does not matter
+	Type     string // of the element, where one is known
+	Severity fhir.Severity
 }
 
 // Validate judges a document by R4, by the given profiles (their URLs), and by
@@ -71,10 +113,15 @@ func New(opts Options) *Validator {
 // them is an error. At most Options.MaxIssues are given; when there
 // are more, warnings give way to errors, and the last issue says so.
 func (v *Validator) Validate(ctx context.Context, doc *fhir.Document, profiles ...string) fhir.Issues {
+	return v.Judge(ctx, doc, Judgement{Profiles: profiles})
+}
+
+// Judge is Validate with a say in how grave each finding is.
+func (v *Validator) Judge(ctx context.Context, doc *fhir.Document, j Judgement) fhir.Issues {
 	ctx, cancel := context.WithTimeout(ctx, v.opts.Timeout)
 	defer cancel()
-	r := run{v: v, ctx: ctx}
-	r.document(doc.Root(), profiles)
+	r := run{v: v, ctx: ctx, known: v.profiles.Load(), severity: j.Severity}
+	r.document(doc.Root(), j.Profiles)
 	if last := v.opts.MaxIssues - 1; last > 0 && len(r.issues) > last && !r.ended && (r.more || r.errors > last) {
 		e := fhir.Errorf(fhir.CodeTooCostly, "", "There may be more issues; mend these and try again.")
 		e.Severity = fhir.SeverityInformation
@@ -85,8 +132,11 @@ func (v *Validator) Validate(ctx context.Context, doc *fhir.Document, profiles .
 
 // run is one validation.
 type run struct {
-	v      *Validator
-	ctx    context.Context
+	v        *Validator
+	ctx      context.Context
+	known    *registry // the profiles at the start
+	severity func(Finding) fhir.Severity
+
 	issues fhir.Issues
 	errors int
 	more   bool // issues were left out
@@ -100,7 +150,7 @@ type run struct {
 	// it is contained, else the same; bundle is the Bundle around both.
 	resource, container, bundle fhir.Node
 
-	seen map[seen]bool // what was reported, to say it once
+	seen map[seen]*fhir.Error // what was reported, to say it once
 
 	entries   map[string]fhir.Node // of a Bundle, by fullUrl
 	entriesOf fhir.Node
@@ -114,10 +164,7 @@ type step struct {
 	def, of   string // the path of the definition, and the type, of what stands here
 }
 
-type seen struct {
-	expression, key, profile string
-	severity                 fhir.Severity
-}
+type seen struct{ expression, key, profile string }
 
 // structural are the keys whose issue is said once, though several profiles
 // find it.
@@ -155,13 +202,14 @@ func (r *run) here() string {
 	return b.String()
 }
 
-// source is where a rule comes from: its key and the profile that has it.
-type source struct{ key, profile string }
+// source is where a rule comes from: its key, the profile that has it, and the
+// path of the element in its definition.
+type source struct{ key, profile, element string }
 
 // of gives the source of a rule of R4 by the path of the element that has it.
 func of(key, path string) source {
 	typ, _, _ := strings.Cut(path, ".")
-	return source{key, structureURL + typ}
+	return source{key, structureURL + typ, path}
 }
 
 // fail reports an error at the element at hand.
@@ -173,24 +221,33 @@ func (r *run) warn(s source, code fhir.Code, format string, args ...any) {
 	r.report(fhir.SeverityWarning, s, code, r.here(), format, args...)
 }
 
-// report adds an issue. Of an element and a rule it is said once. A list that
-// is full gives up a warning for an error.
+// report adds an issue. Of an element and a rule it is said once, with the
+// greatest severity that it was found with. A list that is full gives up a
+// warning for an error.
 func (r *run) report(severity fhir.Severity, s source, code fhir.Code, expression, format string, args ...any) {
 	if r.ended {
 		return
 	}
-	at := seen{expression: expression, key: s.key, severity: severity}
-	if !structural[s.key] {
+	if r.severity != nil {
+		f := Finding{Key: s.key, Profile: s.profile, Element: s.element, Severity: severity}
+		if len(r.path) > 0 {
+			f.Type = r.path[len(r.path)-1].of
+		}
+		if severity = r.severity(f); severity == "" {
+			return
+		}
+	}
+	at := seen{expression: expression, key: s.key}
+	if kind, _, _ := strings.Cut(s.key, ":"); !structural[kind] {
 		at.profile = s.profile
 	}
-	if r.seen[at] {
-		return
-	}
-	if r.seen == nil {
-		r.seen = map[seen]bool{}
-	}
-	if len(r.seen) < 10*r.v.opts.MaxIssues {
-		r.seen[at] = true
+	if before := r.seen[at]; before != nil {
+		if severity != fhir.SeverityError || before.Severity == "" {
+			return
+		}
+		if i := slices.Index(r.issues, before); i >= 0 {
+			r.issues = slices.Delete(r.issues, i, i+1)
+		}
 	}
 	if len(r.issues) >= r.v.opts.MaxIssues && !r.room(severity) {
 		return
@@ -202,6 +259,12 @@ func (r *run) report(severity fhir.Severity, s source, code fhir.Code, expressio
 		r.errors++
 	}
 	r.issues = append(r.issues, e)
+	if r.seen == nil {
+		r.seen = map[seen]*fhir.Error{}
+	}
+	if len(r.seen) < 10*r.v.opts.MaxIssues {
+		r.seen[at] = e
+	}
 }
 
 // room tells whether there is place for one more issue after the list was full.
@@ -248,7 +311,7 @@ func (r *run) document(root fhir.Node, profiles []string) {
 	r.resource, r.container = root, root
 	r.push(typ, "", -1)
 	if !r4.IsResource(typ) {
-		r.fail(source{"type", structureURL + "Resource"}, fhir.CodeNotSupported,
+		r.fail(of("type", "Resource"), fhir.CodeNotSupported,
 			"R4 has no such resource type that a document can have. Write resourceType as in http://hl7.org/fhir/R4/resourcelist.html.")
 		return
 	}

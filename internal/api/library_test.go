@@ -40,9 +40,9 @@ func TestLibrary(t *testing.T) {
 		{name: "meta", url: "/StructureDefinition/Patient/$meta", status: 200, contains: `"versionId":"1"`},
 
 		{name: "by url", url: "/StructureDefinition?url=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":1 & "id":"Patient" & "mode":"match"`},
-		{name: "by type", url: "/StructureDefinition?type=Patient&_total=accurate&_elements=id,url", status: 200, contains: `"total":2 & "id":"Patient" & "id":"Patient-my-core"`, excludes: `"snapshot"`},
+		{name: "by type", url: "/StructureDefinition?type=Patient&_total=accurate&_elements=id,url", status: 200, contains: `"total":3 & "id":"Patient" & "id":"Patient-my-core" & "id":"Patient-my-core-1.0.0"`, excludes: `"snapshot"`},
 		{name: "by kind", url: "/StructureDefinition?kind=primitive-type&_summary=count", status: 200, contains: `"total":20`},
-		{name: "by derivation and base", url: "/StructureDefinition?derivation=constraint&base=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":1 & "id":"Patient-my-core"`},
+		{name: "by derivation and base", url: "/StructureDefinition?derivation=constraint&base=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":2 & "id":"Patient-my-core" & "version":"2024" & "version":"1.0.0"`},
 		{name: "by an element", url: "/StructureDefinition?path=Slot.overbooked&_total=accurate&_summary=true", status: 200, contains: `"total":1 & "id":"Slot"`, excludes: `"element"`},
 		{name: "by a binding", url: "/StructureDefinition?valueset=http://hl7.org/fhir/ValueSet/slotstatus", status: 200, contains: `"id":"Slot"`},
 		{name: "by name", url: "/StructureDefinition?name=humann&_summary=true", status: 200, contains: `"id":"HumanName"`},

@@ -1,17 +1,14 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
-	"github.com/jumpa-hie/jumpa/internal/exchange"
 )
 
 // fill puts resources and fails the test when one is refused.
@@ -27,6 +24,8 @@ func (s *server) fill(t testing.TB, bodies ...string) {
 		}
 	}
 }
+
+const soundObservation = `{"resourceType":"Observation","status":"final","code":{"text":"pulse"}}`
 
 const slotWithoutStatus = `{"resourceType":"Slot","schedule":{"reference":"Schedule/s1"},"start":"2026-11-23T10:00:00+08:00","end":"2026-11-23T10:30:00+08:00"}`
 
@@ -44,16 +43,16 @@ func TestValidate(t *testing.T) {
 		contains, excludes      string
 	}{
 		{name: "sound", method: "POST", url: "/Observation/$validate", body: observation("", ""), status: 400, contains: "id must be"},
-		{name: "sound, without an id", method: "POST", url: "/Observation/$validate", body: resource("Observation", ""), status: 200, contains: "All is well", excludes: `"error"`},
+		{name: "sound, without an id", method: "POST", url: "/Observation/$validate", body: soundObservation, status: 200, contains: "All is well", excludes: `"error"`},
 		{name: "faulty", method: "POST", url: "/Slot/$validate", body: slotWithoutStatus, status: 200, contains: `"error" & Slot.status`},
 		{name: "in parameters", method: "POST", url: "/Slot/$validate", body: wrap(slotWithoutStatus, `,{"name":"mode","valueCode":"create"}`), status: 200, contains: `"error" & Slot.status`},
-		{name: "a profile that is not known", method: "POST", url: "/Observation/$validate", body: wrap(resource("Observation", ""), `,{"name":"profile","valueUri":"http://x"}`), status: 200, contains: `"warning" & profile`, excludes: `"error"`},
-		{name: "profile in the address", method: "POST", url: "/Observation/$validate?profile=http://x", body: resource("Observation", ""), status: 200, contains: `"warning" & profile`},
+		{name: "a profile that is not known", method: "POST", url: "/Observation/$validate", body: wrap(soundObservation, `,{"name":"profile","valueUri":"http://x"}`), status: 200, contains: `"error" & not-supported & This profile is not known here`},
+		{name: "profile in the address", method: "POST", url: "/Observation/$validate?profile=http://x", body: soundObservation, status: 200, contains: `"error" & profile is not known`},
 		{name: "too many profiles", method: "POST", url: "/Observation/$validate?" + strings.Repeat("profile=x&", maxProfiles+1), body: resource("Observation", ""), status: 400},
-		{name: "to create, with a reference to nobody", method: "POST", url: "/Observation/$validate?mode=create", body: `{"resourceType":"Observation","subject":{"reference":"Patient?identifier=nobody"}}`, status: 200, contains: `"error" & conditional reference`},
-		{name: "the same without a mode", method: "POST", url: "/Observation/$validate", body: `{"resourceType":"Observation","subject":{"reference":"Patient?identifier=nobody"}}`, status: 200, excludes: `"error"`},
+		{name: "to create, with a reference to nobody", method: "POST", url: "/Observation/$validate?mode=create", body: soundObservation[:len(soundObservation)-1] + `,"subject":{"reference":"Patient?identifier=nobody"}}`, status: 200, contains: `"error" & conditional reference`},
+		{name: "the same without a mode", method: "POST", url: "/Observation/$validate", body: soundObservation[:len(soundObservation)-1] + `,"subject":{"reference":"Patient?identifier=nobody"}}`, status: 200, excludes: `"error"`},
 		{name: "to create what exists", method: "POST", url: "/Observation/o1/$validate?mode=create", body: resource("Observation", "o1"), status: 200, contains: `"duplicate"`},
-		{name: "to update", method: "POST", url: "/Observation/o1/$validate?mode=update", body: resource("Observation", "o1"), status: 200, contains: "All is well"},
+		{name: "to update", method: "POST", url: "/Observation/o1/$validate?mode=update", body: observation("o1", ""), status: 200, contains: "All is well"},
 		{name: "to update what belongs to others", method: "POST", url: "/Observation/o1/$validate?mode=update", body: resource("Observation", "o1"), as: &clinic, status: 403},
 		{name: "to delete", method: "POST", url: "/Observation/o1/$validate?mode=delete", status: 200, contains: "All is well"},
 		{name: "to delete what is in use", method: "POST", url: "/Patient/p1/$validate?mode=delete", status: 200, contains: `"conflict" & in use`},
@@ -100,28 +99,32 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// strictly is a Validator that finds fault with everything.
-type strictly struct{ asked []string }
-
-func (v *strictly) Validate(_ context.Context, _ *fhir.Document, profiles ...string) fhir.Issues {
-	v.asked = profiles
-	return fhir.Issues{fhir.Errorf(fhir.CodeInvariant, "Observation", "Nothing is right.")}
-}
-
-// The validator of the exchange has its say, with the profiles.
-func TestValidatorIsAsked(t *testing.T) {
+// A profile is asked for by its URL, with a version or without.
+func TestProfilesAreAskedFor(t *testing.T) {
 	s := newServer(t)
-	v := &strictly{}
-	s.exchange.(*exchange.Service).Validator = v
-	w := s.do(hospital, "POST", Root+"/Observation/$validate?profile=http://a&profile=http://b", resource("Observation", ""), nil)
-	if w.Code != 200 || !strings.Contains(w.Body.String(), "Nothing is right.") || !slices.Equal(v.asked, []string{"http://a", "http://b"}) {
-		t.Errorf("%d %s %v", w.Code, w.Body, v.asked)
+	patient := `{"resourceType":"Patient","identifier":[{"system":"http://fhir.hie.moh.gov.my/sid/patient-mrn","value":"1"},{"system":"http://example.org/ids","value":"2"}],
+		"active":true,"name":[{"text":"A patient"}],"gender":"female","birthDate":"1990-01-01","managingOrganization":{"display":"Hospital"}}`
+	const profile = "http://fhir.hie.moh.gov.my/StructureDefinition/Patient-my-core"
+	for _, c := range []struct{ asked, severity, contains string }{
+		{"", "warning", "none of the slices"}, // the exchange's own line, of a record that nobody has named it for
+		{profile, "error", "none of the slices"},
+		{profile + "|2024", "error", "none of the slices"},
+		{profile + "|1.0.0", "information", "All is well"}, // where the identifiers are open
+		{profile + "|9", "error", "only 1.0.0 or 2024"},
+		{"http://example.org/StructureDefinition/nobody", "error", "This profile is not known here"},
+		{"http://hl7.org/fhir/StructureDefinition/Patient", "warning", "none of the slices"},
+		{"http://hl7.org/fhir/StructureDefinition/Slot", "error", "The profile is for Slot"},
+	} {
+		w := s.do(hospital, "POST", Root+"/Patient/$validate?profile="+url.QueryEscape(c.asked), patient, nil)
+		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, `"severity":"`+c.severity+`"`) || !strings.Contains(body, c.contains) {
+			t.Errorf("%q: %d %s", c.asked, w.Code, body)
+		}
 	}
 }
 
 func TestMeta(t *testing.T) {
 	s := newServer(t)
-	s.fill(t, `{"resourceType":"Observation","id":"o1","meta":{"tag":[{"code":"x"}]}}`)
+	s.fill(t, observation("o1", `,"meta":{"tag":[{"code":"x"}]}`))
 	for _, c := range []struct {
 		method, url string
 		as          auth.Principal
@@ -149,12 +152,12 @@ func TestLabels(t *testing.T) {
 		return `{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{` + members + `}}]}`
 	}
 	s := newServer(t)
-	s.fill(t, `{"resourceType":"Observation","id":"o1","meta":{"tag":[{"system":"http://t","code":"a","display":"A"}]},"status":"final","code":{"text":"x"},"valueDecimal":1.00}`, `{"resourceType":"Basic","id":"b1","meta":{"security":[{"system":"http://s","code":"R"}],"profile":["http://p|2"]},"code":{"text":"x"}}`)
+	s.fill(t, `{"resourceType":"Observation","id":"o1","meta":{"tag":[{"system":"http://t","code":"a","display":"A"}]},"status":"final","code":{"text":"x"},"valueQuantity":{"value":1.00}}`, `{"resourceType":"Basic","id":"b1","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}],"profile":["http://p|2"]},"code":{"text":"x"}}`)
 	one := headers{"ETag": `W/"1"`}
 	s.story(t, []step{
-		{rule: "add", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"tag":[{"system":"http://t","code":"b"}],"security":[{"system":"http://s","code":"R"}],"profile":["http://p"]`), status: 200, headers: one,
-			contains: `"tag":[{"system":"http://t","code":"a","display":"A"},{"system":"http://t","code":"b"}] & "security":[{"system":"http://s","code":"R"}] & "profile":["http://p"] & "versionId":"1"`},
-		{rule: "no new version, and nothing else has changed", method: "GET", url: "/Observation/o1", status: 200, headers: one, contains: `"code":"b" & "valueDecimal":1.00`},
+		{rule: "add", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"tag":[{"system":"http://t","code":"b"}],"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}],"profile":["http://p"]`), status: 200, headers: one,
+			contains: `"tag":[{"system":"http://t","code":"a","display":"A"},{"system":"http://t","code":"b"}] & "security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}] & "profile":["http://p"] & "versionId":"1"`},
+		{rule: "no new version, and nothing else has changed", method: "GET", url: "/Observation/o1", status: 200, headers: one, contains: `"code":"b" & "value":1.00`},
 		{rule: "it is in the history", method: "GET", url: "/Observation/o1/_history", status: 200, contains: `"total":1 & "code":"b"`},
 		{rule: "it is found", method: "GET", url: "/Observation?_tag=http://t|b&_security=R&_profile=http://p&_total=accurate", status: 200, contains: `"total":1`},
 		{rule: "none comes in twice", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"tag":[{"system":"http://t","code":"a","display":"another","version":"2"},{"system":"http://t","code":"b"}]`), status: 200, contains: `"display":"A"},{"system":"http://t","code":"b"}]`, excludes: "another"},
@@ -162,15 +165,15 @@ func TestLabels(t *testing.T) {
 		{rule: "take away, also what is not there", method: "POST", url: "/Observation/o1/$meta-delete", body: meta(`"tag":[{"system":"http://t","code":"a"},{"system":"http://t","code":"z"}],"profile":["http://p"]`), status: 200, headers: headers{"ETag": `W/"2"`}, contains: `"tag":[{"system":"http://t","code":"b"}]`, excludes: "profile"},
 		{rule: "it is not found", method: "GET", url: "/Observation?_tag=http://t|a&_total=accurate", status: 200, contains: `"total":0`},
 		{rule: "the version before has it", method: "GET", url: "/Observation/o1/_history/1/$meta", status: 200, contains: `"code":"a"`, headers: one},
-		{rule: "label of the version before", method: "POST", url: "/Observation/o1/_history/1/$meta-add", body: meta(`"security":[{"system":"http://s","code":"V"}]`), status: 200, headers: one, contains: `"code":"V"`},
+		{rule: "label of the version before", method: "POST", url: "/Observation/o1/_history/1/$meta-add", body: meta(`"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"V"}]`), status: 200, headers: one, contains: `"code":"V"`},
 		{rule: "it stays there", method: "GET", url: "/Observation/o1", status: 200, excludes: `"V"`},
 		{rule: "and is seen there", method: "GET", url: "/Observation/o1/_history/1", status: 200, contains: `"code":"V" & "status":"final"`},
 		{rule: "and does not find the record", method: "GET", url: "/Observation?_security=V&_total=accurate", status: 200, contains: `"total":0`},
-		{rule: "labels of the type", method: "GET", url: "/Observation/$meta", status: 200, contains: `"tag":[{"code":"b","system":"http://t"}] & "security":[{"code":"R","system":"http://s"}]`, excludes: `"V" & http://p`},
+		{rule: "labels of the type", method: "GET", url: "/Observation/$meta", status: 200, contains: `"tag":[{"code":"b","system":"http://t"}] & "security":[{"code":"R","system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality"}]`, excludes: `"V" & http://p`},
 		{rule: "labels of the system", method: "GET", url: "/$meta", status: 200, contains: `"profile":["http://p|2"] & "code":"b"`},
 		{rule: "of others", method: "GET", url: "/$meta", as: &clinic, status: 200, contains: `"valueMeta":{}`},
 		{rule: "in XML", method: "GET", url: "/Observation/$meta?_format=xml", status: 200, contains: `<tag><system value="http://t"/><code value="b"/></tag>`},
-		{rule: "take all away", method: "POST", url: "/Observation/o1/$meta-delete", body: meta(`"tag":[{"system":"http://t","code":"b"}],"security":[{"system":"http://s","code":"R"}]`), status: 200, excludes: `tag & security`},
+		{rule: "take all away", method: "POST", url: "/Observation/o1/$meta-delete", body: meta(`"tag":[{"system":"http://t","code":"b"}],"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]`), status: 200, excludes: `tag & security`},
 		{rule: "others add", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"profile":["http://p"]`), as: &clinic, status: 404},
 		{rule: "too small a scope", method: "POST", url: "/Observation/o1/$meta-add", body: meta(`"profile":["http://p"]`), as: &reader, status: 403},
 		{rule: "of definitions", method: "POST", url: "/StructureDefinition/Patient/$meta-add", body: meta(`"profile":["http://p"]`), status: 403},

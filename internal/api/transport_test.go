@@ -256,7 +256,7 @@ func TestPreferences(t *testing.T) {
 
 // sized gives an Observation of n bytes.
 func sized(n int) string {
-	head, tail := strings.TrimSuffix(pulse("o1", 500), "}")+`,"note":"`, `"}`
+	head, tail := strings.TrimSuffix(pulse("o1", 500), "}")+`,"x":"`, `"}`
 	return head + strings.Repeat("x", n-len(head)-len(tail)) + tail
 }
 

@@ -36,6 +36,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 	"github.com/jumpa-hie/jumpa/internal/web/desk"
+	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 // App is a running exchange.
@@ -177,9 +178,7 @@ func (a *App) openDomain(ctx context.Context) error {
 		Window: consult.Window{Before: a.cfg.CheckInBefore, Grace: a.cfg.Grace}, Log: a.log,
 	}
 	a.calls.SetAdmission(a.consult)
-	if a.terms, err = terms(); err != nil {
-		return err
-	}
+	a.terms = mycore.Terms()
 	derived := library.New(a.clock(), a.base)
 	derived.Add("OperationDefinition", api.Operations)
 	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
@@ -189,9 +188,7 @@ func (a *App) openDomain(ctx context.Context) error {
 		Store: derived.Over(a.store), Records: keeper, Booking: slots, Consult: a.consult, Subscriptions: a.delivery, Mode: mode, Base: a.base, Clock: a.clock,
 		Terminology: searchTerms{a.terms, a.base},
 	}
-	if a.exchange.Validator, err = validator(a.base()); err != nil {
-		return err
-	}
+	a.exchange.Validator = validator(a.base(), mycore.Line(a.cfg.MYCore))
 	return nil
 }
 

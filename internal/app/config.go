@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type Config struct {
 	PublicURL        string        `env:"JUMPA_PUBLIC_URL" help:"URL under which people and systems reach the exchange; http:// and the listen address when empty"`
 	TrustedProxies   string        `env:"JUMPA_TRUSTED_PROXIES" help:"addresses or networks of reverse proxies whose X-Forwarded-For is believed, separated by commas; attempts to sign in are counted by address"`
 	Validation       string        `env:"JUMPA_VALIDATION" help:"lenient stores records with warnings, strict refuses them"`
+	MYCore           string        `env:"JUMPA_MYCORE" help:"line of MY Core's profiles that records are judged by: 1.0.0, the published package, or 2024, the guide's later artefacts"`
 	CORSOrigins      string        `env:"JUMPA_CORS_ORIGINS" help:"web origins whose pages may use the FHIR interface from a browser, such as https://app.example, separated by commas; * for all, none when empty"`
 	CheckInBefore    time.Duration `env:"JUMPA_CHECK_IN_BEFORE" help:"check-in opens this long before the start of an appointment"`
 	Grace            time.Duration `env:"JUMPA_GRACE" help:"a checked-in consultation may start this long after its end"`
@@ -65,7 +67,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		Data: "jumpa-data", Listen: "127.0.0.1:8080", KafkaListen: "127.0.0.1:9092", UDPListen: "127.0.0.1:10000",
-		Validation: "lenient", CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
+		Validation: "lenient", MYCore: string(mycore.Line2024), CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
 		HookGiveUp: 30 * time.Minute, JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
 	}
 }
@@ -96,6 +98,9 @@ func (c Config) check() error {
 	}
 	if _, err := c.proxies(); err != nil {
 		return err
+	}
+	if !slices.Contains(mycore.Lines, mycore.Line(c.MYCore)) {
+		return usage("JUMPA_MYCORE: %q is neither %s nor %s", c.MYCore, mycore.Line100, mycore.Line2024)
 	}
 	if err := c.checkCalls(); err != nil {
 		return err

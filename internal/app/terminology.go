@@ -5,13 +5,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/internal/search"
-	"github.com/jumpa-hie/jumpa/mycore"
 )
-
-// terms answers questions about the codes of FHIR R4 and MY Core.
-func terms() (*terminology.Service, error) {
-	return terminology.New(terminology.Options{Documents: mycore.Definitions(), Normalize: mycore.Normalize})
-}
 
 // searchTerms answers what searches ask about codes: which a value set has, and
 // which stand above or below another. base is the FHIR base URL.

@@ -10,11 +10,7 @@ import (
 )
 
 func TestSearchTerms(t *testing.T) {
-	known, err := terms()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := searchTerms{known, func() string { return "http://127.0.0.1/baseR4/" }}
+	s := searchTerms{mycore.Terms(), func() string { return "http://127.0.0.1/baseR4/" }}
 	virtual := search.Coding{System: mycore.SystemServiceType, Code: "VCI"}
 	for _, c := range []struct {
 		valueSet string

@@ -15,12 +15,6 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// Validator judges documents by the definitions of FHIR and by profiles, those
-// that are named and those that the document names itself.
-type Validator interface {
-	Validate(ctx context.Context, doc *fhir.Document, profiles ...string) fhir.Issues
-}
-
 // Validation asks what the exchange would say to a document, or to a deletion.
 type Validation struct {
 	Type, ID string         // ID may be empty
@@ -57,25 +51,13 @@ func (s *Service) Validate(ctx context.Context, p auth.Principal, v Validation) 
 	}
 	var issues fhir.Issues
 	if v.Doc != nil {
-		issues = s.judge(ctx, v)
+		issues = s.validator().Answer(ctx, v.Doc, s.Mode, v.Profiles...)
 	}
 	err := s.Store.View(ctx, func(r store.Reader) error { return s.rehearse(r, p, v, issues.Err() == nil, &issues) })
 	if err != nil {
 		return nil, s.refused(ctx, p, "E", "validate", about, err)
 	}
 	return issues, s.trail(ctx, p, audit.Entry{Action: "E", Operation: "validate", Target: about})
-}
-
-// judge looks at the document alone.
-func (s *Service) judge(ctx context.Context, v Validation) fhir.Issues {
-	issues, _ := s.validate(v.Doc)
-	if s.Validator != nil {
-		return append(issues, s.Validator.Validate(ctx, v.Doc, v.Profiles...)...)
-	}
-	if len(v.Profiles) > 0 {
-		issues = append(issues, fhir.Warningf(fhir.CodeNotSupported, "", "The exchange does not know the profile; the document was judged by the rules of MY Core alone."))
-	}
-	return issues
 }
 
 // rehearse goes through what a write does before it writes.

@@ -27,9 +27,9 @@ type Service struct {
 	// Subscriptions serves them; with nil they are records like any other.
 	Subscriptions *delivery.Service
 	Mode          mycore.Mode
-	// Validator answers $validate beside the rules of MY Core; nil for those
-	// alone.
-	Validator Validator
+	// Validator judges what comes in and what $validate asks about; nil for
+	// MY Core's newest line.
+	Validator *mycore.Validator
 	// Terminology answers the modifiers of searches that ask for value sets and
 	// subtrees of codes; nil when there is none.
 	Terminology search.Terminology

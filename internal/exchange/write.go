@@ -68,8 +68,15 @@ func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *consult.Ef
 
 // validate judges the form of a document; err holds all its errors and warnings.
 func (s *Service) validate(doc *fhir.Document) (fhir.Issues, error) {
-	issues := mycore.Validate(doc, s.Mode)
+	issues := s.validator().Receive(context.Background(), doc, s.Mode) // bounds itself
 	return issues, issues.Err()
+}
+
+func (s *Service) validator() *mycore.Validator {
+	if s.Validator == nil {
+		return mycore.Standard()
+	}
+	return s.Validator
 }
 
 func (s *Service) create(tx store.Tx, e *consult.Effects, p auth.Principal, w Write, issues fhir.Issues, names links) (Outcome, error) {
