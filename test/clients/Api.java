@@ -22,6 +22,7 @@ import ca.uhn.fhir.rest.server.exceptions.NotModifiedException;
 import ca.uhn.fhir.rest.server.exceptions.PreconditionFailedException;
 import ca.uhn.fhir.rest.server.exceptions.ResourceGoneException;
 import ca.uhn.fhir.rest.server.exceptions.ResourceNotFoundException;
+import ca.uhn.fhir.rest.server.exceptions.ResourceVersionConflictException;
 import ca.uhn.fhir.rest.server.exceptions.UnprocessableEntityException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -34,6 +35,7 @@ import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Date;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Objects;
@@ -43,11 +45,13 @@ import org.hl7.fhir.r4.model.*;
 
 public class Api {
   static final String NAMING = "http://hospital.example/sid/test";
+  static final String GUIDE = "http://fhir.hie.moh.gov.my/";
 
   final IGenericClient client;
   final IGenericClient stranger; // has no token
   final String run;
   final String organization;
+  final String service; // of the organisation, for individual consultations
   int tried;
   int failed;
 
@@ -77,6 +81,13 @@ public class Api {
     String server = demo.get("server").asText();
     JsonNode system = demo.get("clients").get(0);
     organization = system.get("organization").asText();
+    String offered = null;
+    for (JsonNode one : demo.get("healthcareServices")) {
+      if (one.get("organization").asText().equals(organization) && one.get("serviceType").asText().equals("VCI")) {
+        offered = one.get("id").asText();
+      }
+    }
+    service = offered;
     run = "api-java-" + format.name().toLowerCase() + "-" + System.currentTimeMillis();
     FhirContext fhir = FhirContext.forR4();
     fhir.setParserErrorHandler(new StrictErrorHandler());
@@ -354,6 +365,9 @@ public class Api {
       Bundle reverse = client.search().forResource(Patient.class).where(Patient.RES_ID.exactly().code(run + "-p"))
           .revInclude(Observation.INCLUDE_SUBJECT).returnBundle(Bundle.class).execute();
       same(7, ids(reverse, Bundle.SearchEntryMode.INCLUDE).size());
+      Bundle chain = client.search().forResource(Observation.class).where(Observation.RES_ID.exactly().code(first.getIdPart()))
+          .include(Observation.INCLUDE_SUBJECT).include(Patient.INCLUDE_ORGANIZATION.asRecursive()).returnBundle(Bundle.class).execute();
+      same(2, ids(chain, Bundle.SearchEntryMode.INCLUDE).size());
     });
     step("summaries, elements and time", () -> {
       Bundle count = client.search().forResource(Observation.class).where(Observation.SUBJECT.hasId("Patient/" + run + "-p"))
@@ -447,5 +461,67 @@ public class Api {
       same(7L, all.stream().filter(id -> id.startsWith("Observation/")).count());
       same(all.size(), new HashSet<>(all).size());
     });
+    step("$meta-add and $meta-delete", () -> {
+      Meta tag = new Meta().addTag(new Coding(NAMING, "seen", null));
+      same("seen", client.meta().add().onResource(first).meta(tag).execute().getTagFirstRep().getCode());
+      same(List.of(first.getValue()), ids(search(Observation.class, "_tag=" + NAMING + "%7Cseen&subject=Patient/" + run + "-p")));
+      same(0, client.meta().delete().onResource(first).meta(tag).execute().getTag().size());
+    });
+    step("$expand", () -> {
+      ValueSet expanded = client.operation().onType(ValueSet.class).named("expand")
+          .withParameter(Parameters.class, "url", new UriType("http://hl7.org/fhir/ValueSet/administrative-gender"))
+          .returnResourceType(ValueSet.class).execute();
+      same(List.of("female", "male", "other", "unknown"), expanded.getExpansion().getContains().stream().map(c -> c.getCode()).sorted().toList());
+    });
+    step("$validate-code, $lookup and $subsumes", () -> {
+      UriType system = new UriType(GUIDE + "CodeSystem/service-type-my-core");
+      for (String code : List.of("VCI", "VCX")) {
+        Parameters answer = client.operation().onType(ValueSet.class).named("validate-code")
+            .withParameter(Parameters.class, "url", new UriType(GUIDE + "ValueSet/service-type-my-core"))
+            .andParameter("system", system).andParameter("code", new CodeType(code)).execute();
+        same(code.equals("VCI"), answer.getParameterBool("result"));
+      }
+      Parameters found = client.operation().onType(CodeSystem.class).named("lookup")
+          .withParameter(Parameters.class, "system", system).andParameter("code", new CodeType("VCI")).useHttpGet().execute();
+      same("Individual Virtual Consultation", found.getParameter("display").getValue().primitiveValue());
+      Parameters subsumed = client.operation().onType(CodeSystem.class).named("subsumes")
+          .withParameter(Parameters.class, "system", system).andParameter("codeA", new CodeType("VCI")).andParameter("codeB", new CodeType("VCI")).execute();
+      same("equivalent", subsumed.getParameter("outcome").getValue().primitiveValue());
+    });
+    step("$book", () -> {
+      HealthcareService service = client.read().resource(HealthcareService.class).withId(this.service).execute();
+      Schedule schedule = new Schedule();
+      schedule.setId(run + "-schedule");
+      schedule.setActive(true).setServiceCategory(service.getCategory()).setServiceType(service.getType()).setSpecialty(service.getSpecialty());
+      schedule.addActor(new Reference("HealthcareService/" + this.service).setType("HealthcareService").setDisplay(service.getName()));
+      CodeableConcept internal = new CodeableConcept(new Coding(GUIDE + "CodeSystem/schedule-type-my-core", "internal", null));
+      schedule.addExtension(GUIDE + "StructureDefinition/schedule-type-my-core", internal);
+      Slot slot = new Slot();
+      slot.setId(run + "-slot");
+      slot.setServiceCategory(service.getCategory()).setServiceType(service.getType()).setSpecialty(service.getSpecialty());
+      slot.setAppointmentType(internal).setSchedule(new Reference("Schedule/" + run + "-schedule")).setStatus(Slot.SlotStatus.FREE);
+      slot.setStartElement(new InstantType(new Date(System.currentTimeMillis() + 3_600_000)));
+      slot.setEndElement(new InstantType(new Date(System.currentTimeMillis() + 5_400_000)));
+      Extension quota = slot.addExtension().setUrl(GUIDE + "StructureDefinition/slot-quota-my-core");
+      quota.addExtension("available", new IntegerType(1));
+      quota.addExtension("quota", new IntegerType(1));
+      client.update().resource(schedule).execute();
+      client.update().resource(slot).execute();
+      Appointment booked = book("demo-aminah");
+      same(Appointment.AppointmentStatus.BOOKED, booked.getStatus());
+      refused(ResourceVersionConflictException.class, () -> book("demo-lim"));
+    });
+    step("definitions", () -> {
+      for (Class<? extends IBaseResource> type : List.of(SearchParameter.class, StructureDefinition.class, OperationDefinition.class,
+          CompartmentDefinition.class, CodeSystem.class, ValueSet.class)) {
+        holds(!search(type, "_count=50").getEntry().isEmpty(), type.getSimpleName());
+      }
+    });
+  }
+
+  Appointment book(String patient) {
+    return client.operation().onInstance("Slot/" + run + "-slot").named("book")
+        .withParameter(Parameters.class, "patient", new Reference("Patient/" + patient))
+        .returnResourceType(Appointment.class).execute();
   }
 }

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { Client, CapabilityTool } from 'fhir-kit-client';
-import { connect } from './exchange.mjs';
+import { connect, hours, root } from './exchange.mjs';
 
 const { demo, system, fhir } = await connect();
 const run = `api-js-${process.pid}-${Date.now()}`;
@@ -26,6 +26,10 @@ const header = (resource, name) => Client.httpFor(resource).response.headers.get
 const status = (resource) => Client.httpFor(resource).response.status;
 const ids = (bundle, mode = 'match') => (bundle.entry ?? [])
   .filter((e) => e.search?.mode === mode).map((e) => `${e.resource.resourceType}/${e.resource.id}`);
+const value = (parameters, name) => {
+  const found = parameters.parameter.find((p) => p.name === name) ?? {};
+  return Object.entries(found).find(([key]) => key.startsWith('value'))?.[1];
+};
 const link = (bundle, relation) => bundle.link?.find((l) => l.relation === relation)?.url;
 
 /** All pages of a result, forward. */
@@ -299,6 +303,71 @@ step('$everything', async () => {
   assert.ok(all.includes(`Patient/${patient.id}`));
   assert.equal(all.filter((r) => r.startsWith('Observation/')).length, 7);
   assert.equal(new Set(all).size, all.length, 'nothing comes twice');
+});
+
+step('$meta-add and $meta-delete', async () => {
+  const input = { resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta: { tag: [{ system: naming, code: 'seen' }] } }] };
+  const tags = ({ parameter: [{ valueMeta }] }) => (valueMeta.tag ?? []).map((t) => t.code);
+  assert.deepEqual(tags(await fhir.operation({ name: 'meta-add', resourceType: 'Observation', id: first.id, input })), ['seen']);
+  assert.deepEqual(ids(await fhir.search({ resourceType: 'Observation', searchParams: { _tag: `${naming}|seen`, subject: `Patient/${patient.id}` } })), [`Observation/${first.id}`]);
+  assert.deepEqual(tags(await fhir.operation({ name: 'meta-delete', resourceType: 'Observation', id: first.id, input })), []);
+});
+step('$expand', async () => {
+  const url = 'http://hl7.org/fhir/ValueSet/administrative-gender';
+  const { expansion } = await fhir.operation({ name: 'expand', resourceType: 'ValueSet', method: 'GET', input: { url } });
+  assert.deepEqual(expansion.contains.map((c) => c.code).sort(), ['female', 'male', 'other', 'unknown']);
+  const filtered = await fhir.operation({ name: 'expand', resourceType: 'ValueSet', method: 'GET', input: { url: `${root}/ValueSet/state-my-core`, filter: 'joh' } });
+  assert.deepEqual(filtered.expansion.contains.map((c) => c.code), ['01']);
+});
+step('$validate-code', async () => {
+  const check = async (code) => value(await fhir.operation({ name: 'validate-code', resourceType: 'ValueSet', method: 'GET', input: {
+    url: `${root}/ValueSet/service-type-my-core`, system: `${root}/CodeSystem/service-type-my-core`, code } }), 'result');
+  assert.equal(await check('VCI'), true);
+  assert.equal(await check('VCX'), false);
+});
+step('$lookup and $subsumes', async () => {
+  const input = { system: `${root}/CodeSystem/encounter-class-my-core`, code: 'VR' };
+  assert.equal(value(await fhir.operation({ name: 'lookup', resourceType: 'CodeSystem', method: 'GET', input }), 'display'), 'Virtual');
+  const subsumed = await fhir.operation({ name: 'subsumes', resourceType: 'CodeSystem', method: 'GET', input: { system: input.system, codeA: 'VR', codeB: 'VR' } });
+  assert.equal(value(subsumed, 'outcome'), 'equivalent');
+});
+step('$book', async () => {
+  const services = demo.healthcareServices.filter((s) => s.organization === system.organization && s.serviceType === 'VCI');
+  const service = await fhir.read({ resourceType: 'HealthcareService', id: services[0].id });
+  const start = new Date(Date.now() + 3_600_000).toISOString();
+  const end = new Date(Date.now() + 5_400_000).toISOString();
+  await fhir.transaction({ body: hours({ id: run, service, start, end, quota: 1 }) });
+  const input = { resourceType: 'Parameters', parameter: [{ name: 'patient', valueReference: { reference: `Patient/${demo.patients[0].id}` } }] };
+  const booked = await fhir.operation({ name: 'book', resourceType: 'Slot', id: `${run}-slot`, input });
+  assert.equal(booked.resourceType, 'Appointment');
+  assert.equal(booked.status, 'booked');
+  assert.equal(status(booked), 201);
+  const other = { ...input, parameter: [{ name: 'patient', valueReference: { reference: `Patient/${demo.patients[1].id}` } }] };
+  await refused(409, () => fhir.operation({ name: 'book', resourceType: 'Slot', id: `${run}-slot`, input: other }));
+});
+step('Subscription', async () => {
+  const asked = await fhir.create({ resourceType: 'Subscription', body: {
+    resourceType: 'Subscription', status: 'requested', reason: run, criteria: `Observation?subject=Patient/${patient.id}`,
+    channel: { type: 'websocket', payload: 'application/fhir+json' } } });
+  assert.ok(['requested', 'active'].includes(asked.status), asked.status);
+  const input = { resourceType: 'Parameters', parameter: [] };
+  const token = await fhir.operation({ name: 'get-ws-binding-token', resourceType: 'Subscription', id: asked.id, input });
+  assert.ok(value(token, 'token'));
+  const statuses = await fhir.operation({ name: 'status', resourceType: 'Subscription', id: asked.id, method: 'GET' });
+  assert.equal(statuses.entry[0].resource.resourceType, 'Parameters');
+  await fhir.delete({ resourceType: 'Subscription', id: asked.id });
+});
+step('composites and includes that go on', async () => {
+  const searchParams = { subject: `Patient/${patient.id}`, 'code-value-quantity': '8867-4$le63', _include: 'Observation:subject', '_include:iterate': 'Patient:organization' };
+  const bundle = await fhir.search({ resourceType: 'Observation', searchParams });
+  assert.equal(ids(bundle).length, 3);
+  assert.deepEqual(ids(bundle, 'include').sort(), [`Organization/${system.organization}`, `Patient/${patient.id}`]);
+});
+step('definitions', async () => {
+  for (const type of ['SearchParameter', 'StructureDefinition', 'OperationDefinition', 'CompartmentDefinition', 'CodeSystem', 'ValueSet']) {
+    const bundle = await fhir.search({ resourceType: type, searchParams: { _count: 1 } });
+    assert.equal(bundle.entry.length, 1, type);
+  }
 });
 
 let failed = 0;
