@@ -123,6 +123,7 @@ func TestCapabilityStatementIsTrue(t *testing.T) {
 		for _, o := range c.Operation {
 			declared["$"+o.Name] = true
 		}
+		declared["compartment"] = slices.Contains(rest.Compartment, "http://hl7.org/fhir/CompartmentDefinition/"+strings.ToLower(c.Type[:1])+c.Type[1:])
 		tried := make(map[string]bool)
 		for _, a := range s.tryAll(c.Type) {
 			tried[a.interaction] = true
@@ -325,14 +326,14 @@ func TestCapabilityStatementFlags(t *testing.T) {
 	}
 }
 
-// Of the interactions with the whole system there are three, and no others.
+// Of the interactions with the whole system there are four, and no others.
 func TestCapabilityStatementOfTheSystem(t *testing.T) {
 	s := newServer(t)
 	var declared []string
 	for _, i := range s.capabilities(t).Interaction {
 		declared = append(declared, i.Code)
 	}
-	if !slices.Equal(declared, []string{"transaction", "batch", "history-system"}) {
+	if !slices.Equal(declared, []string{"search-system", "transaction", "batch", "history-system"}) {
 		t.Errorf("declared are %v", declared)
 	}
 	for _, c := range []struct {
@@ -341,9 +342,9 @@ func TestCapabilityStatementOfTheSystem(t *testing.T) {
 	}{
 		{"transaction", "POST", "", `{"resourceType":"Bundle","type":"transaction","entry":[{"resource":` + observation("o1", "") + `,"request":{"method":"PUT","url":"Observation/o1"}}]}`, 200},
 		{"batch", "POST", "/", `{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Observation/o1"}}]}`, 200},
-		{"search-system", "GET", "?_type=Patient", "", 405},
-		{"search-system", "GET", "/?_type=Patient", "", 405},
-		{"search-system", "POST", "/_search", "_type=Patient", 404},
+		{"search-system", "GET", "?_type=Patient", "", 200},
+		{"search-system", "GET", "/?_type=Patient", "", 200},
+		{"search-system", "POST", "/_search?_type=Patient", "", 200},
 		{"history-system", "GET", "/_history", "", 200},
 		{"operation", "POST", "/$process-message", "{}", 404},
 		{"capabilities in another way", "OPTIONS", "", "", 204},
@@ -368,7 +369,7 @@ func TestOnlyTheStatementIsOpen(t *testing.T) {
 			if o := operationOf(m.interaction, ""); o != nil && o.types != nil {
 				typ = o.types[0]
 			}
-			target := strings.NewReplacer("{type}", typ, "{id}", "p1", "{version}", "1", "{$}", "").Replace(Root + rt.pattern)
+			target := strings.NewReplacer("{type}", typ, "{id}", "p1", "{version}", "1", "{$}", "", "{member}", "Observation", "{search}", "_search").Replace(Root + rt.pattern)
 			w := s.do(nobody, m.name, target, "", nil)
 			if open := w.Code == http.StatusOK; open != (m.interaction == "capabilities") || !open && w.Code != http.StatusUnauthorized {
 				t.Errorf("%s %s: %d %s", m.name, target, w.Code, w.Body)

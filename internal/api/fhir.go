@@ -48,9 +48,10 @@ type Exchange interface {
 	LabelsOf(ctx context.Context, p auth.Principal, typ string) (meta []byte, err error)
 	Book(ctx context.Context, p auth.Principal, b exchange.Book) (exchange.Outcome, error)
 	Everything(ctx context.Context, p auth.Principal, q exchange.Everything) (exchange.SearchResult, error)
-	ParseSearch(typ string, values url.Values) (search.Request, error)
+	ParseSearch(path string, values url.Values) (search.Request, error)
 	Search(ctx context.Context, p auth.Principal, req search.Request) (exchange.SearchResult, error)
-	History(ctx context.Context, p auth.Principal, q exchange.HistoryQuery) (store.Page, error)
+	History(ctx context.Context, p auth.Principal, q exchange.HistoryQuery) (exchange.SearchResult, error)
+	Page(ctx context.Context, p auth.Principal, at exchange.Place) (exchange.Asked, exchange.SearchResult, error)
 	Ask(ctx context.Context, p auth.Principal, operation, typ, id string) (*fhir.Document, error)
 }
 
@@ -138,6 +139,7 @@ var routes = []fhirRoute{
 	{"", systemMethods},
 	{"/{$}", systemMethods},
 	{"/metadata", []fhirMethod{{"GET", "capabilities", "", (*FHIR).metadata}}},
+	{"/_search", []fhirMethod{{"POST", "search-system", auth.Search, (*FHIR).searchForm}}},
 	{"/_history", []fhirMethod{{"GET", "history-system", auth.Read, (*FHIR).history}}},
 	{"/{type}", []fhirMethod{
 		{"GET", "search-type", auth.Search, (*FHIR).search},
@@ -154,6 +156,8 @@ var routes = []fhirRoute{
 		{"PATCH", "patch", auth.Update, (*FHIR).patch},
 		{"DELETE", "delete", auth.Delete, (*FHIR).delete},
 	}},
+	{"/{type}/{id}/{member}", []fhirMethod{{"GET", searchCompartment, auth.Search, (*FHIR).search}}},
+	{"/{type}/{id}/{member}/{search}", []fhirMethod{{"POST", searchCompartment, auth.Search, (*FHIR).searchForm}}},
 	{"/{type}/{id}/_history", []fhirMethod{{"GET", "history-instance", auth.Read, (*FHIR).history}}},
 	{"/{type}/{id}/_history/{version}", []fhirMethod{{"GET", "vread", auth.Read, (*FHIR).vread}}},
 	{"/{type}/$validate", []fhirMethod{{"POST", "$validate", auth.Read, (*FHIR).validate}}},
@@ -220,15 +224,18 @@ var metaOfAllMethods = []fhirMethod{
 	{"POST", "$meta", auth.Read, (*FHIR).metaOfAll},
 }
 
-// The conditional interactions, which the CapabilityStatement has no words for.
+// Interactions which the CapabilityStatement has no words for.
 const (
+	searchCompartment = "search-compartment"
 	conditionalUpdate = "conditional update"
 	conditionalPatch  = "conditional patch"
 	conditionalDelete = "conditional delete"
 )
 
-// systemMethods take Bundles. The guide has source systems PUT them too.
+// systemMethods search everything, and take Bundles. The guide has source
+// systems PUT them too.
 var systemMethods = []fhirMethod{
+	{"GET", "search-system", auth.Search, (*FHIR).search},
 	{"POST", "transaction", "", (*FHIR).transaction},
 	{"PUT", "transaction", "", (*FHIR).transaction},
 }
@@ -246,7 +253,8 @@ func (f *FHIR) route(rt fhirRoute) http.Handler {
 // answer does what the request asks for. format is why there is no format for
 // the answer; other errors go before it.
 func (f *FHIR) answer(w http.ResponseWriter, r *http.Request, rt fhirRoute, format error) error {
-	if len(rt.methods) == 0 {
+	member, last := r.PathValue("member"), r.PathValue("search")
+	if len(rt.methods) == 0 || last != "" && last != "_search" || member != "" && member != search.Any && !search.TypeNamed(member) {
 		return fhir.Errorf(fhir.CodeNotFound, "", "Nothing of the FHIR interface stands at this address.")
 	}
 	f.shareWith(w, r)

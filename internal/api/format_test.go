@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 		{name: "delete of a type in a format", method: "DELETE", url: "/Patient?_format=json&_pretty=true", status: 400, contains: "search parameters"},
 		{name: "update of a type", method: "PUT", url: "/Patient", body: `{"resourceType":"Patient"}`, status: 400, contains: "search parameters"},
 		{name: "patch of a type", method: "PATCH", url: "/Patient", body: `[]`, status: 400, contains: "search parameters"},
-		{name: "get of the base", method: "GET", url: "", status: 405, allow: "POST, PUT, OPTIONS"},
+		{name: "deletion of the base", method: "DELETE", url: "", status: 405, allow: "GET, HEAD, POST, PUT, OPTIONS"},
 		{name: "write of the statement", method: "PUT", url: "/metadata", status: 405, allow: "GET, HEAD, OPTIONS"},
 		{name: "xml of no namespace", method: "PUT", url: "/Patient/1", body: "<Patient/>", header: map[string]string{"Content-Type": "application/fhir+xml"}, status: 400, contains: "namespace"},
 		{name: "xml in latin-1", method: "PUT", url: "/Patient/1", body: "<Patient/>", header: map[string]string{"Content-Type": "application/fhir+xml; charset=latin1"}, status: 415, contains: mediaFHIR},
@@ -160,39 +160,6 @@ func TestRefused(t *testing.T) {
 				t.Errorf("Allow: %q, want %q", got, tt.allow)
 			}
 		})
-	}
-}
-
-func TestPageLinks(t *testing.T) {
-	f := withoutExchange(t)
-	values := url.Values{"identifier": {"http://s|950728106051"}, "_count": {"20"}}
-	link := f.pageLink("Patient", values, 40)
-	if strings.Contains(link, "950728106051") || !strings.HasPrefix(link, testBase+"/Patient?_page=") {
-		t.Fatalf("link %s", link)
-	}
-	parsed, err := url.Parse(link)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := f.openPage("Patient", parsed.Query())
-	if err != nil || got.Get("identifier") != "http://s|950728106051" || got.Get("_offset") != "40" || values.Has("_offset") {
-		t.Errorf("%v, %v", got, err)
-	}
-	if _, err := f.openPage("Encounter", parsed.Query()); err == nil {
-		t.Error("a link of one type opens on another")
-	}
-	if _, err := withoutExchange(t).openPage("Patient", parsed.Query()); err == nil {
-		t.Error("a link opens with another key")
-	}
-	if _, err := NewFHIR(FHIROptions{PageKey: []byte("short")}); err == nil {
-		t.Error("a short key is taken")
-	}
-	links := f.pageLinks("Patient", "self", values, 10, 20, true)
-	if len(links) != 3 || links[1].relation != "previous" || links[2].relation != "next" {
-		t.Errorf("%+v", links)
-	}
-	if links := f.pageLinks("Patient", "self", values, 0, 20, false); len(links) != 1 {
-		t.Errorf("%+v", links)
 	}
 }
 
@@ -270,7 +237,7 @@ func TestMetadata(t *testing.T) {
 	if service := rest.Security.Service[0]; service.Coding[0].Code != "SMART-on-FHIR" || !strings.Contains(service.Text, ".well-known/smart-configuration") {
 		t.Errorf("security %+v", service)
 	}
-	if len(rest.Resource) != len(search.Types()) || len(rest.Interaction) != 3 {
+	if len(rest.Resource) != len(search.Types()) || len(rest.Interaction) != 4 {
 		t.Errorf("%d types, system %v", len(rest.Resource), rest.Interaction)
 	}
 	for _, c := range rest.Resource {

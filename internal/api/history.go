@@ -20,33 +20,23 @@ func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
 	q := exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: r.PathValue("type"), ID: r.PathValue("id"), Count: search.DefaultCount}}
 	place := strings.TrimPrefix(path.Join(q.Type, q.ID, "_history"), "/")
 	given := r.URL.Query()
-	values, err := f.openPage(place, given)
+	values, at, err := f.openPage(r, place, given)
 	if err != nil {
 		return err
+	}
+	if at != nil {
+		return f.page(w, r, place, given, *at)
 	}
 	if err := readHistory(&q, values); err != nil {
 		return err
 	}
-	part, _, err := shapeOf(values)
+	q.Values = values
+	found, err := f.exchange.History(r.Context(), auth.FromContext(r.Context()), q)
 	if err != nil {
 		return err
 	}
-	page, err := f.exchange.History(r.Context(), auth.FromContext(r.Context()), q)
-	if err != nil {
-		return err
-	}
-	self := f.baseURL() + "/" + place
-	if len(given) > 0 {
-		self += "?" + given.Encode()
-	}
-	more := page.More && q.Offset+q.Count <= search.MaxOffset
-	w.WriteHeader(http.StatusOK)
-	b := newBundle(w, "history", fhir.FormatInstant(f.clock()), page.Total, f.pageLinks(place, self, values, q.Offset, q.Count, more))
-	for _, res := range page.Resources {
-		b.add(f.pastEntry(res, part))
-	}
-	b.end()
-	return nil
+	asked := exchange.Asked{Kind: exchange.OfHistory, Path: path.Join(q.Type, q.ID), Values: values}
+	return f.writeResult(w, r, place, asked, found, f.self(r, place, given, values))
 }
 
 func readHistory(q *exchange.HistoryQuery, values url.Values) (err error) {

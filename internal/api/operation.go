@@ -13,7 +13,6 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/search"
-	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 // meta answers [base]/Type/id/$meta, also of one version.
@@ -168,11 +167,14 @@ func (f *FHIR) everything(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	values, err := f.openPage(place, given)
+	values, at, err := f.openPage(r, place, given)
 	if err != nil {
 		return err
 	}
-	part, rest, err := shapeOf(values)
+	if at != nil {
+		return f.page(w, r, place, given, *at)
+	}
+	_, rest, err := shapeOf(values)
 	if err != nil {
 		return err
 	}
@@ -212,26 +214,13 @@ func (f *FHIR) everything(w http.ResponseWriter, r *http.Request) error {
 		}
 		q.Types = append(q.Types, name)
 	}
+	q.Values = values
 	found, err := f.exchange.Everything(r.Context(), auth.FromContext(r.Context()), q)
 	if err != nil {
 		return err
 	}
-	self := f.pageLink(place, values, q.Offset)
-	w.WriteHeader(http.StatusOK)
-	b := newBundle(w, "searchset", fhir.FormatInstant(f.clock()), found.Total, f.pageLinks(place, self, values, q.Offset, q.Count, found.More))
-	for _, res := range found.Matches {
-		mode := modeInclude
-		if isCenter(res, q) {
-			mode = modeMatch
-		}
-		b.add(entry{fullURL: f.fullURL(res), resource: part.of(res.Body), search: mode})
-	}
-	b.end()
-	return nil
-}
-
-func isCenter(res store.Resource, q exchange.Everything) bool {
-	return res.Type == q.Type && res.ID == q.ID
+	asked := exchange.Asked{Kind: exchange.OfEverything, Path: path.Join(q.Type, q.ID), Values: values}
+	return f.writeResult(w, r, place, asked, found, f.self(r, place, given, values))
 }
 
 // parametersOf reads the parameters of an operation, from the address or from

@@ -94,9 +94,10 @@ func Find(r store.Reader, organization, id string) (store.Resource, error) {
 	return Document(list[0]), nil
 }
 
-// Search answers a search for AuditEvents, newest first: by entity and date.
-func Search(r store.Reader, q store.Query) (store.Page, error) {
-	ask := store.AuditQuery{Organization: q.Organization, Offset: q.Offset, Count: q.Count + 1}
+// Search answers a search for AuditEvents, newest first: by entity and date,
+// up to the one numbered until, or all when that is 0.
+func Search(r store.Reader, q store.Query, until int64) (store.Page, error) {
+	ask := store.AuditQuery{Organization: q.Organization, Until: until, Offset: q.Offset, Count: q.Count + 1}
 	for _, c := range q.Where {
 		c := c.Clause
 		if c == nil {

@@ -48,6 +48,6 @@ type SearchResult struct {
 	Matches  []store.Resource
 	Included []store.Resource
 	Notes    fhir.Issues // warnings, of what was left out
-	Total    int         // -1 when not asked for
-	More     bool
+	Total    int         // -1 when nobody knows
+	Pages    Pages
 }

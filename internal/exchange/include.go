@@ -147,32 +147,15 @@ func keyOf(ref fhir.Reference) store.Key {
 	return k
 }
 
-// readable gives those records that the caller may read, in few questions: one
-// for each organisation by which the policy restricts types.
+// readable gives those records that the caller may read and that are new.
 func (in *inclusion) readable(keys []store.Key) ([]store.Resource, error) {
-	byOrganization := make(map[string][]store.Key)
-	var organizations []string
 	asked := make(map[store.Key]bool)
-	for _, k := range keys {
-		grant, err := auth.Allow(in.p, auth.Read, k.Type)
-		if err != nil || asked[k] || in.seen[k] {
-			continue // what may not be read is left out
-		}
+	keys = slices.DeleteFunc(keys, func(k store.Key) bool {
+		known := asked[k] || in.seen[k]
 		asked[k] = true
-		if byOrganization[grant.Organization] == nil {
-			organizations = append(organizations, grant.Organization)
-		}
-		byOrganization[grant.Organization] = append(byOrganization[grant.Organization], k)
-	}
-	var out []store.Resource
-	for _, organization := range organizations {
-		found, err := in.reader.Resources(byOrganization[organization], organization)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
+		return known
+	})
+	return visibleOf(in.reader, in.p, auth.Read, keys)
 }
 
 // canonical reads what canonical URLs name: the version that a URL asks for,

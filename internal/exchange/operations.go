@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"time"
 
@@ -121,13 +122,15 @@ func (s *Service) rehearse(r store.Reader, p auth.Principal, v Validation, sound
 const maxEverything = 1000
 
 // Everything asks for a patient or an encounter with all that refers to it,
-// and with what that refers to.
+// and with what that refers to. Values are the parameters of the request,
+// which further pages need.
 type Everything struct {
 	Type, ID      string
 	Types         []string // only these; empty for all
 	Since         time.Time
 	Start, End    time.Time // of the care: what is dated otherwise is left out
 	Offset, Count int
+	Values        url.Values
 }
 
 // careDates are the search parameters that date the care that a record is
@@ -166,29 +169,17 @@ func (s *Service) inCare(q Everything, res store.Resource) bool {
 	return true
 }
 
-// Everything gives one page: the record itself, then what refers to it and
-// what those records name, by type and id. What the caller may not see is left
-// out.
+// Everything gives the first page: the record itself, then what refers to it
+// and what those records name, by type and id. What the caller may not see is
+// left out.
 func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything) (SearchResult, error) {
-	about := target(q.Type, q.ID)
-	grant, err := auth.Allow(p, auth.Read, q.Type)
-	if err != nil {
-		return SearchResult{}, s.refused(ctx, p, "R", "everything", about, err)
-	}
+	entry := q.access()
 	var out SearchResult
-	err = s.Store.View(ctx, func(r store.Reader) error {
-		center, err := r.Resource(q.Type, q.ID)
-		if errors.Is(err, store.ErrNotFound) {
-			return notFound(q.Type, q.ID)
-		}
+	var k *kept
+	err := s.Store.View(ctx, func(r store.Reader) error {
+		center, err := q.center(r, p)
 		if err != nil {
 			return err
-		}
-		if err := visible(r, grant, q.Type, q.ID); err != nil {
-			return err
-		}
-		if center.Deleted() {
-			return fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", q.Type, q.ID)
 		}
 		all, err := s.around(r, p, q, center)
 		if err != nil {
@@ -199,13 +190,61 @@ func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything
 		})
 		from := min(q.Offset, len(all))
 		to := min(from+q.Count, len(all))
-		out = SearchResult{Matches: all[from:to], Total: len(all), More: to < len(all)}
+		out = SearchResult{Matches: all[from:to], Total: len(all)}
+		if k = nil; to == len(all) || q.Count == 0 {
+			return nil
+		}
+		k = &kept{Kind: OfEverything, Path: target(q.Type, q.ID), Values: q.Values.Encode(), Count: q.Count, Total: len(all)}
+		for _, res := range all[from:] {
+			k.keys = append(k.keys, store.Key{Type: res.Type, ID: res.ID, Version: res.Version})
+		}
 		return nil
 	})
 	if err != nil {
-		return SearchResult{}, s.refused(ctx, p, "R", "everything", about, err)
+		return SearchResult{}, s.refused(ctx, p, entry.Action, entry.Operation, entry.Target, err)
 	}
-	return out, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "everything", Target: about})
+	return s.handOut(ctx, p, out, k, entry)
+}
+
+// access is what the audit trail says of it.
+func (q Everything) access() audit.Entry {
+	return audit.Entry{Action: "R", Operation: "everything", Target: target(q.Type, q.ID)}
+}
+
+// center gives the record that all is about.
+func (q Everything) center(r store.Reader, p auth.Principal) (store.Resource, error) {
+	grant, err := auth.Allow(p, auth.Read, q.Type)
+	if err != nil {
+		return store.Resource{}, err
+	}
+	center, err := r.Resource(q.Type, q.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return center, notFound(q.Type, q.ID)
+	}
+	if err != nil {
+		return center, err
+	}
+	if err := visible(r, grant, q.Type, q.ID); err != nil {
+		return center, err
+	}
+	if center.Deleted() {
+		return center, fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", q.Type, q.ID)
+	}
+	return center, nil
+}
+
+// everythingPage gives a page behind the first.
+func (s *Service) everythingPage(ctx context.Context, p auth.Principal, asked Asked, k *kept, at Place) (out SearchResult, entry audit.Entry, err error) {
+	var q Everything
+	q.Type, q.ID = typeAndID(asked.Path)
+	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+		if _, err := q.center(r, p); err != nil {
+			return err
+		}
+		out.Matches, err = s.asListed(r, p, auth.Read, k.slice(at))
+		return err
+	})
+	return out, q.access(), err
 }
 
 // around collects the record, those that refer to it, and those to which they

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"context"
 	"slices"
 	"strconv"
 
@@ -12,32 +13,142 @@ import (
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-func (s *Service) search(r store.Reader, p auth.Principal, grant auth.Grant, req search.Request) (SearchResult, error) {
-	q := req.Query
-	q.Organization = grant.Organization
-	if q.Type == "AuditEvent" {
-		page, err := audit.Search(r, q)
-		if err != nil {
-			return SearchResult{}, err
+// allowed gives a query that finds what the principal may see. A type that may
+// not be searched has no matches; when no other is left the query is refused.
+func allowed(p auth.Principal, q store.Query) (store.Query, error) {
+	types := q.Types
+	if q.Type != "" {
+		types = []string{q.Type}
+	}
+	var may []string
+	var refused error
+	q.Organization, q.Open = "", nil
+	for _, typ := range types {
+		grant, err := auth.Allow(p, auth.Search, typ)
+		switch {
+		case err != nil:
+			refused = err
+			continue
+		case grant.Organization == "":
+			q.Open = append(q.Open, typ)
+		default:
+			q.Organization = grant.Organization
 		}
-		return s.page(r, p, req, page)
+		may = append(may, typ)
+	}
+	if len(may) == 0 {
+		return q, refused
+	}
+	if q.Type == "" {
+		q.Types = may
 	}
 	var err error
-	if q.Where, err = scoped(p, q.Where); err != nil {
-		return SearchResult{}, err
+	q.Where, err = scoped(p, q.Where)
+	return q, err
+}
+
+// find gives the matches of a query; until bounds AuditEvents.
+func find(r store.Reader, q store.Query, until int64) (store.Page, error) {
+	if q.Type == "AuditEvent" {
+		return audit.Search(r, q, until)
 	}
-	page, err := r.Search(q)
+	return r.Search(q)
+}
+
+// search gives the matches that the principal may see.
+func (s *Service) search(r store.Reader, p auth.Principal, req search.Request) ([]store.Resource, error) {
+	q, err := allowed(p, req.Query)
+	if err != nil {
+		return nil, err
+	}
+	page, err := find(r, q, 0)
+	return page.Resources, err
+}
+
+// Search gives the first page of matches and what they include.
+func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Request) (SearchResult, error) {
+	entry := accessOf(req)
+	q, err := allowed(p, req.Query)
+	if err != nil {
+		return SearchResult{}, s.refused(ctx, p, entry.Action, entry.Operation, entry.Target, err)
+	}
+	var out SearchResult
+	var k *kept
+	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+		if out, k, err = firstPage(r, q, req); err != nil {
+			return err
+		}
+		out.Included, out.Notes, err = s.included(r, p, req, out.Matches)
+		return err
+	})
 	if err != nil {
 		return SearchResult{}, err
 	}
-	return s.page(r, p, req, page)
+	return s.handOut(ctx, p, out, k, entry)
 }
 
-// page adds to matches what they include.
-func (s *Service) page(r store.Reader, p auth.Principal, req search.Request, page store.Page) (out SearchResult, err error) {
-	out = SearchResult{Matches: page.Resources, Total: page.Total, More: page.More}
-	out.Included, out.Notes, err = s.included(r, p, req, page.Resources)
-	return out, err
+// accessOf is what the audit trail says of a search.
+func accessOf(req search.Request) audit.Entry {
+	return audit.Entry{Action: "E", Operation: "search", Target: req.About()}
+}
+
+// firstPage gives the matches of the first page and, when there are more, the
+// first part of what is kept of them. The total is known for free when they
+// are all at hand.
+func firstPage(r store.Reader, q store.Query, req search.Request) (out SearchResult, k *kept, err error) {
+	page, err := find(r, q, 0)
+	if err != nil {
+		return out, nil, err
+	}
+	free := page.Total < 0 && !req.NoTotal && q.Offset == 0
+	out = SearchResult{Matches: page.Resources, Total: page.Total}
+	if !page.More || q.Count == 0 {
+		if free {
+			out.Total = len(page.Resources)
+		}
+		return out, nil, nil
+	}
+	k = &kept{Kind: OfSearch, Path: req.Path, Values: req.Applied.Encode(), Count: q.Count, Total: page.Total}
+	if q.Type == "AuditEvent" {
+		k.more = true
+		k.Until, err = strconv.ParseInt(page.Resources[0].ID, 10, 64)
+		return out, k, err
+	}
+	q.Count = partOf(q.Count)
+	l, err := r.List(q)
+	if k.keys, k.Next = l.Keys, l.Last; free && !l.More {
+		k.Total = len(l.Keys)
+	}
+	return out, k, err
+}
+
+// searchPage gives a page of a search behind the first.
+func (s *Service) searchPage(ctx context.Context, p auth.Principal, asked Asked, k *kept, at Place) (out SearchResult, entry audit.Entry, err error) {
+	req, err := s.ParseSearch(asked.Path, asked.Values)
+	if err != nil {
+		return out, entry, err
+	}
+	entry = accessOf(req)
+	q, err := allowed(p, req.Query)
+	if err != nil {
+		return out, entry, err
+	}
+	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+		if k.Until > 0 {
+			q.Offset, q.Total = at.Offset, false
+			var page store.Page
+			page, err = find(r, q, k.Until)
+			out.Matches, k.more = page.Resources, page.More
+		} else {
+			out.Matches, err = s.asListed(r, p, auth.Search, k.slice(at))
+		}
+		if err != nil {
+			return err
+		}
+		out.Included, out.Notes, err = s.included(r, p, req, out.Matches)
+		return err
+	})
+	return out, entry, err
 }
 
 // scoped gives conditions whose inner queries, those of chains and _has, find

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -122,85 +123,10 @@ func (s *Service) trail(ctx context.Context, p auth.Principal, e audit.Entry) er
 	return s.Store.Update(ctx, func(tx store.Tx) error { return audit.Write(tx, s.Clock(), p, e) })
 }
 
-// HistoryQuery asks for versions, newest first. With From and To, the
-// versions that were current at some time from From until before To.
-type HistoryQuery struct {
-	store.HistoryQuery
-	From, To time.Time
-}
-
-// History gives versions of a resource, of a type, or of all types, newest
-// first.
-func (s *Service) History(ctx context.Context, p auth.Principal, q HistoryQuery) (store.Page, error) {
-	typ, about := q.Type, target(q.Type, q.ID)
-	if typ == "" {
-		typ, about = "*", "*" // a scope for all types, and what the organisation may see of them
-	}
-	grant, err := auth.Allow(p, auth.Read, typ)
-	if err != nil {
-		return store.Page{}, s.refused(ctx, p, "R", "history", about, err)
-	}
-	q.Organization = grant.Organization
-	var page store.Page
-	err = s.Store.View(ctx, func(r store.Reader) (err error) {
-		if q.ID != "" {
-			if _, err := r.Resource(q.Type, q.ID); errors.Is(err, store.ErrNotFound) {
-				return notFound(q.Type, q.ID)
-			} else if err != nil {
-				return err
-			}
-			if err := visible(r, grant, q.Type, q.ID); err != nil {
-				return err
-			}
-		}
-		if q.To.IsZero() {
-			page, err = r.History(q.HistoryQuery)
-		} else {
-			page, err = historyAt(r, q)
-		}
-		return err
-	})
-	if err != nil {
-		return store.Page{}, s.refused(ctx, p, "R", "history", about, err)
-	}
-	return page, s.trail(ctx, p, audit.Entry{Action: "R", Operation: "history", Target: about})
-}
-
-// maxWalked bounds the versions among which those of a time are looked for.
-const maxWalked = 5000
-
-// historyAt gives the versions that were current in a period. It walks all
-// versions, newest first: each is current until the one that was seen before
-// it.
-func historyAt(r store.Reader, q HistoryQuery) (store.Page, error) {
-	var out store.Page
-	until := make(map[string]time.Time)
-	walk := q.HistoryQuery
-	walk.Count = 500
-	for walk.Offset = 0; ; walk.Offset += walk.Count {
-		page, err := r.History(walk)
-		if err != nil {
-			return out, err
-		}
-		if page.Total > maxWalked {
-			return out, fhir.Errorf(fhir.CodeTooCostly, "", "There are too many versions to look for those of a time; ask for the history of one record, or with _since.").WithStatus(400)
-		}
-		for _, res := range page.Resources {
-			key := res.Type + "/" + res.ID
-			end, superseded := until[key]
-			until[key] = res.Updated
-			if !res.Updated.Before(q.To) || superseded && !end.After(q.From) {
-				continue
-			}
-			if out.Total++; out.Total > q.Offset && len(out.Resources) < q.Count {
-				out.Resources = append(out.Resources, res)
-			}
-		}
-		if !page.More {
-			out.More = out.Total > q.Offset+len(out.Resources)
-			return out, nil
-		}
-	}
+// typeAndID takes a target apart.
+func typeAndID(target string) (typ, id string) {
+	typ, id, _ = strings.Cut(target, "/")
+	return typ, id
 }
 
 func target(typ, id string) string {
@@ -210,24 +136,8 @@ func target(typ, id string) string {
 	return typ + "/" + id
 }
 
-// ParseSearch reads the parameters of a search.
-func (s *Service) ParseSearch(typ string, values url.Values) (search.Request, error) {
-	return search.Parser{Base: s.Base(), Terminology: s.Terminology, Clock: s.Clock}.Parse(typ, values)
-}
-
-// Search gives one page of matches and what they include.
-func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Request) (SearchResult, error) {
-	grant, err := auth.Allow(p, auth.Search, req.Query.Type)
-	if err != nil {
-		return SearchResult{}, s.refused(ctx, p, "E", "search", req.Query.Type, err)
-	}
-	var out SearchResult
-	err = s.Store.View(ctx, func(r store.Reader) error {
-		out, err = s.search(r, p, grant, req)
-		return err
-	})
-	if err != nil {
-		return SearchResult{}, err
-	}
-	return out, s.trail(ctx, p, audit.Entry{Action: "E", Operation: "search", Target: req.Query.Type})
+// ParseSearch reads the parameters of a search; path is what is searched, as in
+// search.Parser.
+func (s *Service) ParseSearch(path string, values url.Values) (search.Request, error) {
+	return search.Parser{Base: s.Base(), Terminology: s.Terminology, Clock: s.Clock}.Parse(path, values)
 }

@@ -104,7 +104,7 @@ func (r *reader) reaches(inc Include, reverse bool) bool {
 }
 
 // mayMatch tells whether the search may find resources of a type.
-func (r *reader) mayMatch(typ string) bool { return r.Query.Type == typ }
+func (r *reader) mayMatch(typ string) bool { return slices.Contains(r.types(), typ) }
 
 // Pointer is a reference of a document that a search parameter finds: to a
 // resource of this exchange, or to a canonical URL.

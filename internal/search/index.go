@@ -49,6 +49,7 @@ func Index(doc *fhir.Document, bases ...string) []store.Entry {
 		}
 	}
 	ix.texts(doc)
+	ix.compartments(doc)
 	slices.SortFunc(ix.entries, compare)
 	return slices.Compact(ix.entries)
 }

@@ -77,6 +77,7 @@ func TestIndex(t *testing.T) {
 		ref("slot", "Slot/s1"),
 		ref("actor", "Patient/p1"),
 		ref("patient", "Patient/p1"),
+		token("_compartment", "Patient/p1"),
 		ref("actor", "HealthcareService/h1"),
 		ref("actor", "https://elsewhere.example/fhir/Location/l9"),
 		ref("location", "https://elsewhere.example/fhir/Location/l9"),

@@ -10,17 +10,18 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-// Parse reads the parameters of a search on a resource type. What it does not
-// know it lists in Unknown; what it knows but cannot honour (a date that is
+// Parse reads the parameters of a search. path says what is searched: a
+// resource type, several in a compartment, or with "" the whole system, as
+// Request.Path has it. What it does not know it lists in Unknown; what it knows but cannot honour (a date that is
 // none, a modifier that is not supported) is an error with code invalid or
 // not-supported.
-func (p Parser) Parse(typ string, values url.Values) (Request, error) {
-	if !TypeNamed(typ) {
-		return Request{}, fhir.Errorf(fhir.CodeNotSupported, "", "%s is not a resource type of FHIR R4.", printable(typ)).WithStatus(404)
-	}
+func (p Parser) Parse(path string, values url.Values) (Request, error) {
 	r := reader{
-		Request: Request{Query: store.Query{Type: typ, Count: DefaultCount}, Applied: url.Values{}},
+		Request: Request{Query: store.Query{Count: DefaultCount}, Applied: url.Values{}},
 		Parser:  p,
+	}
+	if err := r.about(path, values); err != nil {
+		return Request{}, err
 	}
 	keys := make([]string, 0, len(values))
 	for key := range values {
@@ -39,6 +40,9 @@ func (p Parser) Parse(typ string, values url.Values) (Request, error) {
 	}
 	if len(r.Query.Where) > maxClauses {
 		return Request{}, fhir.Errorf(fhir.CodeTooCostly, "", "A search may have at most %d conditions.", maxClauses).WithStatus(400)
+	}
+	if r.Query.Count > 0 && r.Applied.Has("_count") {
+		r.Applied.Set("_count", strconv.Itoa(r.Query.Count)) // as far as it goes
 	}
 	return r.Request, nil
 }
@@ -65,9 +69,15 @@ var results = map[string]func(r *reader, value string) (bool, error){
 	"_revinclude:iterate": (*reader).reviterate,
 	"_revinclude:recurse": (*reader).reviterate,
 
+	"_type":      (*reader).typed,
+	"_contained": (*reader).contained,
+
 	"_format": transport,
 	"_pretty": transport,
 }
+
+// contained accepts that contained resources are not searched.
+func (r *reader) contained(value string) (bool, error) { return value == "false", nil }
 
 // transport accepts what concerns the HTTP answer alone.
 func transport(*reader, string) (bool, error) { return true, nil }
@@ -92,11 +102,20 @@ func (r *reader) applied(known bool, key, value, name string) {
 }
 
 func (r *reader) where(key, value string) (known bool, err error) {
-	c, known, err := r.on(r.Query.Type, key, value, 0)
-	if known && err == nil {
-		r.Query.Where = append(r.Query.Where, c)
+	var all []store.Condition
+	for _, typ := range r.types() {
+		c, known, err := r.on(typ, key, value, 0)
+		if !known || err != nil {
+			return known, err
+		}
+		all = append(all, c)
 	}
-	return known, err
+	c, ok := merged(all)
+	if !ok {
+		return true, unsupported(key, "is not the same for all types that are searched")
+	}
+	r.Query.Where = append(r.Query.Where, c)
+	return true, nil
 }
 
 // on reads a condition on records of a type; depth references lead to them.
@@ -191,9 +210,10 @@ func (r *reader) offset(value string) (bool, error) {
 
 func (r *reader) total(value string) (bool, error) {
 	switch value {
-	case "accurate":
+	case "accurate", "estimate": // to count is as cheap as any estimate
 		r.Query.Total = true
-	case "none", "estimate":
+	case "none":
+		r.NoTotal = true
 	default:
 		return true, fhir.Errorf(fhir.CodeInvalid, "", "_total must be none, estimate or accurate.")
 	}
@@ -215,13 +235,7 @@ func (r *reader) sort(value string) (bool, error) {
 	known := true
 	for name := range strings.SplitSeq(value, ",") {
 		code, descending := strings.CutPrefix(name, "-")
-		p, ok := find(r.Query.Type, code)
-		switch {
-		case code == "_id" || code == "_lastUpdated":
-		case !ok:
-			known = false
-			continue
-		case p.Kind == Composite || p.Kind == Place || p.Kind == Words:
+		if code != "_id" && code != "_lastUpdated" && !r.sortable(code) {
 			known = false
 			continue
 		}
@@ -231,4 +245,13 @@ func (r *reader) sort(value string) (bool, error) {
 		return true, fhir.Errorf(fhir.CodeTooCostly, "", "_sort may have at most %d keys.", maxSort).WithStatus(400)
 	}
 	return known, nil
+}
+
+// sortable tells whether all types that are searched have a parameter whose
+// values have an order.
+func (r *reader) sortable(code string) bool {
+	return !slices.ContainsFunc(r.types(), func(typ string) bool {
+		p, ok := find(typ, code)
+		return !ok || p.Kind == Composite || p.Kind == Place || p.Kind == Words
+	})
 }

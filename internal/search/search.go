@@ -32,9 +32,11 @@ const (
 
 // Request is a search as it was understood.
 type Request struct {
+	Path        string      // what is searched: Type, Type/id/Type or Type/id/* of a compartment, "" for the whole system
 	Query       store.Query // Organization, also that of each query within, is left to the caller
 	Includes    []Include
 	RevIncludes []Include
+	NoTotal     bool       // the number of matches is not asked for, even when it is known
 	Unknown     []string   // parameters that were ignored, such as "colour" or "_include=Slot:colour"
 	Applied     url.Values // the parameters that were not ignored
 }

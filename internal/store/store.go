@@ -144,6 +144,7 @@ type Query struct {
 	Types        []string    // of a search across types, when Type is "": parameters that all of them have
 	Where        []Condition // all must hold
 	Organization string      // only records that this organisation may see; "" for all
+	Open         []string    // types of which every organisation may see all records
 	Sort         []Sort      // then by order of creation
 	Offset       int
 	Count        int // at most this many; 0 counts only

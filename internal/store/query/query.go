@@ -154,7 +154,12 @@ func (b *builder) source(q store.Query) source {
 	}
 	s.where.add(" AND " + r + ".method <> 'DELETE'")
 	if q.Organization != "" {
-		s.where.add(" AND "+strings.ReplaceAll(MayBeSeen, "r.", r+"."), q.Organization, q.Organization)
+		s.where.add(" AND (")
+		if len(q.Open) > 0 {
+			s.where.append(scope(q.Open).typed(r + ".type"))
+			s.where.add(" OR ")
+		}
+		s.where.add(strings.ReplaceAll(MayBeSeen, "r.", r+".")+")", q.Organization, q.Organization)
 	}
 	for i, c := range where {
 		s.where.add(" AND ")
