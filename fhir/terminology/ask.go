@@ -16,14 +16,17 @@ func (s *Service) System(url, version string) (*CodeSystem, error) {
 		version = cmp.Or(version, behind)
 		cs, known = s.CodeSystem(bare)
 	}
-	if !known || len(cs.Concepts) == 0 {
+	if !known || !cs.has() {
 		return nil, fhir.Errorf(fhir.CodeNotFound, "", "The code system %s is not known here.", shown(url))
 	}
 	return cs, cs.inVersion(version)
 }
 
+// has tells whether codes of the system are known here.
+func (cs *CodeSystem) has() bool { return len(cs.Concepts) > 0 || cs.grammar != nil }
+
 func (cs *CodeSystem) inVersion(version string) error {
-	if sameVersion(cs.Version, version) {
+	if sameVersion(cs.Version, version) || cs.grammar != nil {
 		return nil
 	}
 	return fhir.Errorf(fhir.CodeNotFound, "", "The code system %s is known here in version %s alone.", cs.URL, cs.Version)
@@ -53,7 +56,7 @@ func (cs *CodeSystem) Relation(a, b string) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case left == right:
+	case left.Code == right.Code:
 		return "equivalent", nil
 	case cs.HierarchyMeaning != "" && cs.HierarchyMeaning != "is-a":
 		return "not-subsumed", nil // it groups its concepts otherwise
@@ -89,11 +92,11 @@ func (s *Set) Check(q Check) (Verdict, error) {
 	return check(q, func(c Coding) (*member, error) {
 		system := c.System
 		if system == "" {
-			only, ok := s.system(c.Code)
-			if !ok && s.codes[c.Code] > 1 {
+			systems := s.having(c.Code)
+			if len(systems) > 1 {
 				return nil, fhir.Errorf(fhir.CodeInvalid, "", "The value set has the code in several systems; name the system.")
 			}
-			system = only
+			system = strings.Join(systems, "")
 		}
 		answer, m := s.find(system, c.Code)
 		if system == "" && !s.Complete() {
@@ -101,6 +104,9 @@ func (s *Set) Check(q Check) (Verdict, error) {
 		}
 		if answer == Unknown {
 			return nil, fhir.Errorf(fhir.CodeNotSupported, "", "Whether the value set has the code cannot be told here. %s", s.why(system)).WithStatus(422)
+		}
+		if answer == In && m == nil { // by the rules of its system
+			m = &member{key: key{system, c.Code}}
 		}
 		if m != nil && c.Version != "" && m.version != "" && !sameVersion(m.version, c.Version) {
 			return nil, fhir.Errorf(fhir.CodeNotSupported, "", "The code system %s is known here in version %s alone.", m.system, m.version).WithStatus(422)

@@ -14,6 +14,8 @@ const (
 	maxSteps   = 1_000_000 // codes that are looked at
 	maxDepth   = 16        // value sets within value sets
 	maxPattern = 500       // bytes of a regular expression
+
+	filterSteps = 200 // what it costs to make a filter, in steps
 )
 
 // compiler makes a Set of a definition.
@@ -64,7 +66,7 @@ func (c *compiler) compile(vs *ValueSet) (*Set, error) {
 		}
 		out = out.minus(part)
 	}
-	if len(vs.Expansion) > 0 && (len(vs.Include) == 0 || !out.Complete()) {
+	if len(vs.Expansion) > 0 && (len(vs.Include) == 0 || !out.Listed()) {
 		var err error
 		if out, err = c.expansion(vs.Expansion); err != nil {
 			return nil, err
@@ -152,7 +154,7 @@ func (c *compiler) ofSystem(inc Include) (*Set, error) {
 	if known {
 		inc.System = cs.URL
 	}
-	other := known && inc.Version != "" && inc.Version != cs.Version
+	other := known && inc.Version != "" && inc.Version != cs.Version && cs.grammar == nil
 	if len(inc.Concepts) > 0 {
 		version := inc.Version
 		if known && !other {
@@ -164,7 +166,7 @@ func (c *compiler) ofSystem(inc Include) (*Set, error) {
 		return out, c.spend(len(inc.Concepts))
 	}
 	switch {
-	case !known || len(cs.Concepts) == 0:
+	case !known || !cs.has():
 		out.leaveOpen(inc.System, gap{reason: fmt.Sprintf("The codes of the system %s are not known here.", inc.System)})
 		return out, nil
 	case other:
@@ -182,12 +184,23 @@ func (c *compiler) ofSystem(inc Include) (*Set, error) {
 		}
 		tests[i] = test
 	}
+	passes := func(concept *Concept) bool {
+		return !slices.ContainsFunc(tests, func(test func(*Concept) bool) bool { return !test(concept) })
+	}
 	for _, concept := range cs.Concepts {
-		if !slices.ContainsFunc(tests, func(test func(*Concept) bool) bool { return !test(concept) }) {
+		if passes(concept) {
 			out.add(cs.member(concept))
 		}
 	}
-	return out, c.spend(len(cs.Concepts) * (1 + len(inc.Filters)))
+	if cs.grammar != nil {
+		out.leaveOpen(cs.URL, gap{reason: fmt.Sprintf("The codes of the system %s are too many to be listed.", cs.URL), sure: true, decide: func(code string) Answer {
+			if concept, ok := cs.Find(code); ok && passes(concept) {
+				return In
+			}
+			return Out
+		}})
+	}
+	return out, c.spend(len(cs.Concepts)*(1+len(inc.Filters)) + filterSteps*len(inc.Filters))
 }
 
 func (cs *CodeSystem) member(c *Concept) member {

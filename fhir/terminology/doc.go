@@ -12,6 +12,9 @@
 // it is first asked for, and a value set is worked out once. All of it may be
 // used by many goroutines; what is handed out must not be changed.
 //
+// Codes of media types, languages, countries and currencies follow rules, or are
+// known to golang.org/x/text: they can be checked and not be listed.
+//
 // HL7 publishes R4 under CC0. SNOMED CT, LOINC, ICD-10, CPT and the like belong
 // to others and are not here: where the release lists codes of theirs, the
 // codes are known and their displays are not.

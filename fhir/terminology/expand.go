@@ -46,12 +46,11 @@ type Contained struct {
 // Expand lists the codes of the value set. The error says that they are not
 // known here, or that there are too many to be listed at once.
 func (s *Set) Expand(p Page) (Expansion, error) {
+	closed := len(s.maybe) == 0
 	for _, g := range s.open {
-		if !g.partial {
-			return Expansion{}, fhir.Errorf(fhir.CodeNotSupported, "", "The codes of the value set cannot be listed here. %s", s.Missing()).WithStatus(422)
-		}
+		closed = closed && g.partial
 	}
-	if len(s.maybe) > 0 {
+	if !closed {
 		return Expansion{}, fhir.Errorf(fhir.CodeNotSupported, "", "The codes of the value set cannot be listed here. %s", s.Missing()).WithStatus(422)
 	}
 	words := strings.Fields(strings.ToLower(p.Filter))

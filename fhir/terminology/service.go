@@ -81,6 +81,9 @@ func (s *Service) systemNamed(url string) (get func() *CodeSystem, ok bool) {
 	if get, ok = release().systems[url]; ok {
 		return get, ok
 	}
+	if get, ok = grammars[url]; ok {
+		return get, ok
+	}
 	get, ok = s.spelt.systems[s.normalize(url)]
 	return get, ok
 }

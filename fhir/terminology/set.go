@@ -32,18 +32,50 @@ type Set struct {
 	except  map[key]bool   // are not in it, though the system is open
 	open    map[string]gap // by system; under "" are all systems
 
-	codes   map[string]int // how many systems have the code
+	codes   map[string][]string // the systems that have the code
 	systems func(url string) (*CodeSystem, bool)
 	loose   bool // a system is among them in whose codes letters may be small or large
 }
 
 type key struct{ system, code string }
 
-// gap says why the codes of a system are not all known. Of a partial one those
+// gap says why the codes of a system are not all listed. Of a partial one those
 // that are known are in the set.
 type gap struct {
 	reason  string
 	partial bool
+	decide  func(code string) Answer // nil: nobody can tell of any code
+	sure    bool                     // decide never says Unknown
+}
+
+func (g gap) answer(code string) Answer {
+	if g.decide == nil {
+		return Unknown
+	}
+	return g.decide(code)
+}
+
+// either and both combine what is known of a code in two places.
+func either(a, b Answer) Answer { return not(both(not(a), not(b))) }
+
+func both(a, b Answer) Answer {
+	switch {
+	case a == Out || b == Out:
+		return Out
+	case a == Unknown || b == Unknown:
+		return Unknown
+	}
+	return In
+}
+
+func not(a Answer) Answer {
+	switch a {
+	case In:
+		return Out
+	case Out:
+		return In
+	}
+	return Unknown
 }
 
 // member is one code of a set.
@@ -70,9 +102,17 @@ func (s *Set) leaveOpen(system string, g gap) {
 	if s.open == nil {
 		s.open = map[string]gap{}
 	}
-	if before, ok := s.open[system]; !ok || before.partial {
-		s.open[system] = g
+	if before, ok := s.open[system]; ok {
+		if g.decide != nil || before.decide != nil {
+			one, other := before, g
+			g.decide = func(code string) Answer { return either(one.answer(code), other.answer(code)) }
+			g.sure = one.sure && other.sure
+		}
+		if g.partial {
+			g.partial, g.reason = before.partial, before.reason
+		}
 	}
+	s.open[system] = g
 }
 
 func (s *Set) isOpen(system string) bool {
@@ -90,10 +130,20 @@ func (s *Set) lookup(k key) Answer {
 	if _, ok := s.at[k]; ok {
 		return In
 	}
-	if !s.except[k] && (s.maybe[k] || s.isOpen(k.system)) {
-		return Unknown
+	if s.except[k] {
+		return Out
 	}
-	return Out
+	answer := Out
+	if s.maybe[k] {
+		answer = Unknown
+	}
+	if g, ok := s.open[k.system]; ok {
+		answer = either(answer, g.answer(k.code))
+	}
+	if g, ok := s.open[""]; ok && k.system != "" {
+		answer = either(answer, g.answer(k.code))
+	}
+	return answer
 }
 
 func mark(all *map[key]bool, k key) {
@@ -105,6 +155,7 @@ func mark(all *map[key]bool, k key) {
 
 // union adds what is in another set.
 func (s *Set) union(o *Set) {
+	s.hold()
 	var except map[key]bool
 	for _, side := range []*Set{s, o} {
 		for k := range side.except {
@@ -121,14 +172,41 @@ func (s *Set) union(o *Set) {
 		mark(&s.maybe, k)
 	}
 	for system, g := range o.open {
-		s.leaveOpen(system, g)
+		s.leaveOpen(system, o.held(system, g))
 	}
+}
+
+// hold puts what is excepted into the gaps that decide, so that it stays out
+// when the exception goes.
+func (s *Set) hold() {
+	for system, g := range s.open {
+		s.open[system] = s.held(system, g)
+	}
+}
+
+func (s *Set) held(system string, g gap) gap {
+	if decide, except := g.decide, s.except; decide != nil && len(except) > 0 {
+		g.decide = func(code string) Answer {
+			if except[key{system, code}] {
+				return Out
+			}
+			return decide(code)
+		}
+	}
+	return g
 }
 
 // minus gives the set without what is in another one.
 func (s *Set) minus(o *Set) *Set {
 	out := newSet()
-	out.except, out.open = maps.Clone(s.except), maps.Clone(s.open)
+	out.except = maps.Clone(s.except)
+	for system, g := range s.open {
+		if before := g; g.decide != nil || o.open[system].decide != nil {
+			g.decide = func(code string) Answer { return both(before.answer(code), not(o.lookup(key{system, code}))) }
+			g.sure = g.sure && o.sure(system)
+		}
+		out.leaveOpen(system, g)
+	}
 	for _, m := range s.members {
 		switch o.lookup(m.key) {
 		case Out:
@@ -162,9 +240,11 @@ func (s *Set) intersect(o *Set) *Set {
 			mark(&out.maybe, k)
 		}
 	}
-	for _, m := range s.members {
-		if o.lookup(m.key) == In {
-			out.add(m)
+	for _, side := range []*Set{s, o} {
+		for _, m := range side.members {
+			if s.lookup(m.key) == In && o.lookup(m.key) == In {
+				out.add(m)
+			}
 		}
 	}
 	for _, side := range []*Set{s, o} {
@@ -178,7 +258,10 @@ func (s *Set) intersect(o *Set) *Set {
 			mark(&out.except, k)
 		}
 		for system, g := range side.open {
-			if s.isOpen(system) && o.isOpen(system) {
+			if _, done := out.open[system]; !done && s.isOpen(system) && o.isOpen(system) {
+				g.partial = g.partial && o.open[system].partial && s.open[system].partial
+				g.decide = func(code string) Answer { return both(s.lookup(key{system, code}), o.lookup(key{system, code})) }
+				g.sure = s.sure(system) && o.sure(system)
 				out.leaveOpen(system, g)
 			}
 		}
@@ -188,19 +271,36 @@ func (s *Set) intersect(o *Set) *Set {
 
 // finish makes the maps for the questions of package validate.
 func (s *Set) finish() {
-	s.codes = make(map[string]int, len(s.members))
+	s.codes = make(map[string][]string, len(s.members))
 	for _, m := range s.members {
-		s.codes[m.code]++
+		s.codes[m.code] = append(s.codes[m.code], m.system)
 		cs, known := s.systems(m.system)
 		s.loose = s.loose || known && cs.folded != nil
 	}
 }
 
-// Complete tells whether all codes are known, so that a code that is not in the
-// set is wrong.
-func (s *Set) Complete() bool { return len(s.open) == 0 && len(s.maybe) == 0 }
+// Complete tells whether it is known of every code whether it is in the set, so
+// that one that is not is wrong.
+func (s *Set) Complete() bool {
+	for _, g := range s.open {
+		if !g.sure {
+			return false
+		}
+	}
+	return len(s.maybe) == 0
+}
 
-// Missing says why not all codes are known, "" when they are.
+// sure tells the same of the codes of one system.
+func (s *Set) sure(system string) bool {
+	g, open := s.open[system]
+	_, all := s.open[""]
+	return (!open || g.sure) && !all && len(s.maybe) == 0
+}
+
+// Listed tells whether Codings gives all codes of the set.
+func (s *Set) Listed() bool { return len(s.open) == 0 && len(s.maybe) == 0 }
+
+// Missing says why not all codes are listed, "" when they are.
 func (s *Set) Missing() string {
 	if len(s.open) > 0 {
 		return s.open[slices.Min(slices.Collect(maps.Keys(s.open)))].reason
@@ -240,20 +340,17 @@ func (s *Set) find(system, code string) (Answer, *member) {
 func (s *Set) Has(system, code string) bool { return s.Contains(system, code) == In }
 
 // HasCode tells whether the set has a code in any of its systems.
-func (s *Set) HasCode(code string) bool { return s.codes[code] > 0 }
+func (s *Set) HasCode(code string) bool { return len(s.having(code)) > 0 }
 
-// system gives the system in which the set has a code; ok is false when there
-// is none or more than one.
-func (s *Set) system(code string) (system string, ok bool) {
-	if s.codes[code] != 1 {
-		return "", false
-	}
-	for _, m := range s.members {
-		if m.code == code {
-			return m.system, true
+// having gives the systems in which the set has a code.
+func (s *Set) having(code string) []string {
+	systems := s.codes[code]
+	for system, g := range s.open {
+		if g.decide != nil && s.lookup(key{system, code}) == In && !slices.Contains(systems, system) {
+			systems = append(slices.Clip(systems), system)
 		}
 	}
-	return "", false
+	return systems
 }
 
 // Codings gives all codes that are known, in the order of the definition.

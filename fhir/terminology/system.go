@@ -28,6 +28,8 @@ type CodeSystem struct {
 
 	byCode map[string]*Concept
 	folded map[string]*Concept // by code in small letters, nil where they count
+
+	grammar func(code string) bool // of a system without a list
 }
 
 // PropertyDefinition declares a property of concepts.
@@ -72,6 +74,9 @@ func (cs *CodeSystem) Find(code string) (*Concept, bool) {
 	c, ok := cs.byCode[code]
 	if !ok && cs.folded != nil {
 		c, ok = cs.folded[strings.ToLower(code)]
+	}
+	if cs.grammar != nil && cs.grammar(code) {
+		return &Concept{Code: code}, true
 	}
 	return c, ok
 }

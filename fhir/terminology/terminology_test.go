@@ -117,8 +117,21 @@ func TestContains(t *testing.T) {
 		{vs + "condition-severity", sct, "1", terminology.Out},
 		{vs + "observation-vitalsignresult", "http://loinc.org", "8867-4", terminology.In},
 		{vs + "languages", "urn:ietf:bcp:47", "ms", terminology.Out}, // a list, which Malay is not on
-		{vs + "all-languages", "urn:ietf:bcp:47", "ms", terminology.Unknown},
-		{vs + "mimetypes", "urn:ietf:bcp:13", "text/plain", terminology.Unknown},
+		{vs + "all-languages", "urn:ietf:bcp:47", "ms", terminology.In},
+		{vs + "all-languages", "urn:ietf:bcp:47", "zh-Hant-MY", terminology.In},
+		{vs + "all-languages", "urn:ietf:bcp:47", "malay", terminology.Out},
+		{vs + "all-languages", "urn:ietf:bcp:47", "", terminology.Out},
+		{vs + "mimetypes", "urn:ietf:bcp:13", "text/plain; charset=utf-8", terminology.In},
+		{vs + "mimetypes", "urn:ietf:bcp:13", "application/fhir+json", terminology.In},
+		{vs + "mimetypes", "urn:ietf:bcp:13", "pdf", terminology.Out},
+		{vs + "currencies", "urn:iso:std:iso:4217", "MYR", terminology.In},
+		{vs + "currencies", "urn:iso:std:iso:4217", "myr", terminology.Out},
+		{vs + "currencies", "urn:iso:std:iso:4217", "RMX", terminology.Out},
+		{vs + "iso3166-1-3", "urn:iso:std:iso:3166", "MYS", terminology.In},
+		{vs + "iso3166-1-3", "urn:iso:std:iso:3166", "MY", terminology.Out}, // a filter
+		{vs + "iso3166-1-N", "urn:iso:std:iso:3166", "458", terminology.In},
+		{vs + "iso3166-1-2", "urn:iso:std:iso:3166", "MY", terminology.In},
+		{vs + "iso3166-1-2", "urn:iso:std:iso:3166", "UK", terminology.Out},
 		{vs + "service-type", "http://terminology.hl7.org/CodeSystem/service-type", "124", terminology.In},
 		{vs + "service-type", "http://terminology.hl7.org/CodeSystem/service-type", "VCI", terminology.Unknown}, // examples
 		{vs + "use-context", genderSystem, "male", terminology.In},

@@ -27,7 +27,7 @@ func (t searchTerms) Codes(valueSet string) (codes []search.Coding, complete boo
 	for _, c := range set.Codings() {
 		codes = append(codes, search.Coding{System: c.System, Code: c.Code})
 	}
-	return codes, set.Complete(), nil
+	return codes, set.Listed(), nil
 }
 
 // Subtree gives a code and all that stand below it, or above it.
