@@ -34,6 +34,17 @@ func TestDefinitions(t *testing.T) {
 		if _, err := fhirpath.Compile(d.Expression); err != nil && d.Expression != "" {
 			t.Errorf("%s: %s: %v", d.ID, d.Expression, err)
 		}
+		for path := range strings.SplitSeq(d.Expression, " | ") {
+			typ, below, _ := strings.Cut(path, ".")
+			if d.R4 || strings.Contains(below, "(") {
+				continue // not a plain path
+			}
+			if of, ok := r4.LookupType(typ); !ok {
+				t.Errorf("%s: no type %s", d.ID, typ)
+			} else if _, _, ok := of.Element(below); !ok {
+				t.Errorf("%s: %s has no %s", d.ID, typ, below)
+			}
+		}
 		if d.Expression == "" && !strings.HasPrefix(d.Code, "_") {
 			t.Errorf("%s has no expression", d.ID)
 		}

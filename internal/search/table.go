@@ -302,8 +302,8 @@ func arrange(rows []row) map[string][]Param {
 			case r.base == typ || r.base == "*" && Stored(typ) && r.code[0] == '_', r.base == "+" && Stored(typ) && r4.Is(typ, "DomainResource"):
 				all = append(all, r.param())
 			case r.base == "*" && Stored(typ) || r.base == "?" && !named[typ]:
-				if r, ok := r.on(typ); ok {
-					general = append(general, r.param())
+				if p := r.of(typ); len(p.paths) > 0 {
+					general = append(general, p)
 				}
 			}
 		}
@@ -321,19 +321,20 @@ func arrange(rows []row) map[string][]Param {
 	return byType
 }
 
-// on gives the row of a type in general with the paths that lead somewhere in
-// the type; it is not ok when none does.
-func (r row) on(typ string) (row, bool) {
+// of gives the parameter with those paths alone that the type has, as elements
+// of the kind of value that it compares.
+func (r row) of(typ string) Param {
+	values := map[Kind]string{Token: "Identifier", Code: "code", Reference: "Reference"}
 	t, _ := r4.LookupType(typ)
-	var paths []string
-	for path := range strings.FieldsSeq(r.paths) {
-		first, _, _ := strings.Cut(path, ".")
-		if _, _, ok := t.Root.Child(first); ok {
-			paths = append(paths, path)
+	r.paths = strings.Join(slices.DeleteFunc(strings.Fields(r.paths), func(path string) bool {
+		e, value, ok := t.Element(path)
+		if !ok || e.Choice || value != values[r.kind] {
+			return true
 		}
-	}
-	r.paths = strings.Join(paths, " ")
-	return r, len(paths) > 0
+		targets := e.Types[0].Targets
+		return r.target != "" && len(targets) > 0 && !slices.Contains(targets, r.target) && !slices.Contains(targets, "Resource")
+	}), " ")
+	return r.param()
 }
 
 func (r row) param() Param {
