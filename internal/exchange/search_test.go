@@ -20,6 +20,11 @@ func TestSearchAlongReferences(t *testing.T) {
 		{"Patient", "_has:Appointment:actor:status", "booked", 1},
 		{"Appointment", "patient._has:Appointment:patient:_id", "app-1", 1},
 		{"Appointment", "patient:Patient._has:Appointment:patient:_id", "app-2", 0},
+		{"Appointment", "_filter", "status eq booked and not (_id eq app-2)", 1},
+		{"Appointment", "_filter", "patient[_id ne nobody or gender pr true or _lastUpdated gt 2000].active ne false or status eq booked", 1},
+		{"Appointment", "_filter", "slot.status eq nothing", 0},
+		{"Appointment", "_list", "nobody", 0},
+		{"Location", "near", "3.1|101.7|1|km", 0},
 	} {
 		req, err := search.Parse(c.typ, url.Values{c.key: {c.value}}, "")
 		if err != nil || len(req.Unknown) > 0 {

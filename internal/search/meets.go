@@ -113,6 +113,7 @@ func (r Record) of(param string) []store.Entry {
 var textComparisons = map[store.Compare]func(store.Entry, store.Match) bool{
 	store.Equal:     func(e store.Entry, m store.Match) bool { return e.Value == m.Value },
 	store.HasPrefix: func(e store.Entry, m store.Match) bool { return strings.HasPrefix(e.Value, m.Value) },
+	store.HasSuffix: func(e store.Entry, m store.Match) bool { return strings.HasSuffix(e.Value, m.Value) },
 	store.Contains:  func(e store.Entry, m store.Match) bool { return strings.Contains(e.Value, m.Value) },
 }
 

@@ -38,6 +38,9 @@ func (p Parser) Parse(path string, values url.Values) (Request, error) {
 			}
 		}
 	}
+	if weight(r.Query.Where) > maxWeight {
+		return Request{}, fhir.Errorf(fhir.CodeTooCostly, "", "The search has too many conditions; ask with fewer alternatives.").WithStatus(400)
+	}
 	if len(r.Query.Where) > maxClauses {
 		return Request{}, fhir.Errorf(fhir.CodeTooCostly, "", "A search may have at most %d conditions.", maxClauses).WithStatus(400)
 	}
@@ -45,6 +48,25 @@ func (p Parser) Parse(path string, values url.Values) (Request, error) {
 		r.Applied.Set("_count", strconv.Itoa(r.Query.Count)) // as far as it goes
 	}
 	return r.Request, nil
+}
+
+// maxWeight bounds the values that one request may compare with.
+const maxWeight = 8000
+
+// weight counts the values that conditions compare with.
+func weight(where []store.Condition) (n int) {
+	for _, c := range where {
+		n += weight(c.All) + weight(c.Any)
+		if c.Clause != nil {
+			n += len(c.Clause.Any)
+		}
+		if c.Link != nil {
+			for _, sub := range c.Link.Sub {
+				n += 1 + weight(sub.Where)
+			}
+		}
+	}
+	return n
 }
 
 // reader is a Request in the making.
@@ -59,6 +81,7 @@ var results = map[string]func(r *reader, value string) (bool, error){
 	"_count":      (*reader).count,
 	"_offset":     (*reader).offset,
 	"_sort":       (*reader).sort,
+	"_filter":     (*reader).filter,
 	"_total":      (*reader).total,
 	"_summary":    (*reader).summary,
 	"_include":    (*reader).include,

@@ -76,6 +76,7 @@ const (
 	Equal        Compare = "eq" // the whole Value; for dates: the entry lies within [Low, High)
 	HasPrefix    Compare = "prefix"
 	Contains     Compare = "contains" // Value stands anywhere within the entry's; it looks at every entry of the parameter
+	HasSuffix    Compare = "suffix"   // as Contains does
 	NotEqual     Compare = "ne"
 	LessThan     Compare = "lt"      // the entry has a part before Low
 	LessEqual    Compare = "le"      // the entry has a part before Low, or lies within

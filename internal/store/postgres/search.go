@@ -7,7 +7,7 @@ import (
 
 // dialect is how PostgreSQL writes a search. Its planner orders the joins itself.
 var dialect = query.Dialect{
-	False: "false", Join: " JOIN ", Contains: "strpos(value, ?) > 0",
+	False: "false", Join: " JOIN ", Contains: "strpos(value, ?) > 0", Ends: "right(value, length(?)) = ?",
 	Whole: key,
 	Part:  text,
 }

@@ -20,8 +20,12 @@ func (b *builder) test(types scope, r string, c store.Condition) Text {
 		if c.Clause.Not {
 			out.add("NOT (")
 		}
-		for i, m := range c.Clause.Any {
-			out.or(i)
+		values, others := b.wholes(*c.Clause)
+		if len(values) > 0 {
+			out.append(b.entry("index_value", types, r, c.Clause.Param, among("i.value", values)))
+		}
+		for i, m := range others {
+			out.or(i + len(values))
 			out.append(b.alternative(types, r, c.Clause.Param, m))
 		}
 		b.none(&out, len(c.Clause.Any))
@@ -53,6 +57,22 @@ func (b *builder) test(types scope, r string, c store.Condition) Text {
 	}
 	out.add(")")
 	return out
+}
+
+// wholes takes the whole values out of the alternatives of a clause: they are
+// compared all at once.
+func (b *builder) wholes(c store.Clause) (values []any, others []store.Match) {
+	if c.Param == "_id" || c.Param == "_lastUpdated" {
+		return nil, c.Any
+	}
+	for _, m := range c.Any {
+		if m.Kind != store.Date && m.Compare == store.Equal && !m.Not {
+			values = append(values, b.dialect.Whole(m.Value))
+		} else {
+			others = append(others, m)
+		}
+	}
+	return values, others
 }
 
 func (t *Text) or(i int) {
@@ -142,6 +162,9 @@ func (b *builder) value(column, name string, m store.Match) Text {
 		return Text{"(" + column + " >= ? AND " + column + " < ?)", []any{prefix, after(prefix)}}
 	case store.Contains:
 		return Text{strings.ReplaceAll(b.dialect.Contains, "value", column), []any{b.dialect.Part(m.Value)}}
+	case store.HasSuffix:
+		part := b.dialect.Part(m.Value)
+		return Text{strings.ReplaceAll(b.dialect.Ends, "value", column), []any{part, part}}
 	}
 	b.refuse("The parameter %s cannot be compared in this way.", name)
 	return Text{}
@@ -169,8 +192,12 @@ func (b *builder) list(types scope, c store.Condition) Text {
 	case c.Clause != nil && c.Clause.Param == "_id":
 		out.append(b.matches(types, c))
 	case c.Clause != nil:
-		for i, m := range c.Clause.Any {
-			union(i)
+		values, others := b.wholes(*c.Clause)
+		if len(values) > 0 {
+			out.append(named("index_value", types, c.Clause.Param, among("i.value", values)))
+		}
+		for i, m := range others {
+			union(i + len(values))
 			out.append(b.named(types, c.Clause.Param, m))
 		}
 	case c.Link != nil:
@@ -205,6 +232,10 @@ func (b *builder) named(types scope, name string, m store.Match) Text {
 		return out
 	}
 	table, meets := b.meets(name, m)
+	return named(table, types, name, meets)
+}
+
+func named(table string, types scope, name string, meets Text) Text {
 	out := Text{SQL: "SELECT i.rid FROM " + table + " i WHERE "}
 	out.append(types.is("i.param", name))
 	out.add(" AND ")

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -15,6 +16,9 @@ const (
 	whole        // those of a whole value
 	one          // the record with an id
 )
+
+// maxParts bounds the parts of a list that are looked up one by one.
+const maxParts = 100
 
 // leading chooses the condition whose entries name the records to look at: the
 // one that is likely to name the fewest. -1 for none.
@@ -71,6 +75,12 @@ func rankOf(c store.Clause) int {
 		return names
 	case c.Param == "_id":
 		return one
+	}
+	if len(c.Any) > maxParts {
+		whole := func(m store.Match) bool { return m.Kind != store.Date && m.Compare == store.Equal && !m.Not }
+		if !slices.ContainsFunc(c.Any, whole) || slices.ContainsFunc(c.Any, func(m store.Match) bool { return !whole(m) }) {
+			return names // a list of so many parts
+		}
 	}
 	least := whole
 	for _, m := range c.Any {

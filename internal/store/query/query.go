@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -39,6 +40,7 @@ type Dialect struct {
 	Join     string                    // a join that keeps its order, as far as the engine lets one say so
 	Aside    string                    // before a column that no index is to be looked up by
 	Contains string                    // that value has a text in it, given once
+	Ends     string                    // that value ends with a text, given twice
 	Whole    func(value string) string // a whole value as the engine keeps it
 	Part     func(value string) string // the beginning or the middle of one
 }
@@ -63,12 +65,18 @@ func Write(d Dialect, q store.Query, columns string) (Search, error) {
 	if b.err != nil {
 		return Search{}, b.err
 	}
+	if len(s.from.Args)+len(s.where.Args) > maxArgs {
+		return Search{}, fhir.Errorf(fhir.CodeTooCostly, "", "The search has too many conditions.").WithStatus(400)
+	}
 	var out Search
 	out.Count.append(Text{SQL: "SELECT count(*)"}, s.from, s.where)
 	out.Find.append(Text{SQL: "SELECT " + columns}, s.from, s.where, b.order(q, s))
 	out.Find.add(" LIMIT ? OFFSET ?", q.Count+1, q.Offset)
 	return out, nil
 }
+
+// maxArgs bounds the arguments of a statement, which engines do too.
+const maxArgs = 30_000
 
 // builder writes one statement. It keeps the first error.
 type builder struct {

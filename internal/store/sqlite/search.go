@@ -8,7 +8,7 @@ import (
 // dialect is how SQLite writes a search. A plus before a column keeps it from
 // walking all records of a type; it takes the tables of a CROSS JOIN in turn.
 var dialect = query.Dialect{
-	False: "0", Join: " CROSS JOIN ", Aside: "+", Contains: "instr(value, ?) > 0",
+	False: "0", Join: " CROSS JOIN ", Aside: "+", Contains: "instr(value, ?) > 0", Ends: "substr(value, -length(?)) = ?",
 	Whole: func(value string) string { return value },
 	Part:  func(value string) string { return value },
 }

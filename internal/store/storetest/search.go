@@ -32,6 +32,27 @@ func dated(c store.Compare, low, high int64) store.Match {
 	return store.Match{Kind: store.Date, Compare: c, Low: low, High: high}
 }
 
+// other turns a match around: an entry that does not compare so.
+func other(m store.Match) store.Match {
+	m.Not = true
+	return m
+}
+
+// numbered are whole values that nothing has.
+func numbered(n int) (all []store.Match) {
+	for i := range n {
+		all = append(all, token(fmt.Sprintf("n%d|", i)))
+	}
+	return all
+}
+
+func numberedBeginnings(n int) (all []store.Match) {
+	for _, m := range numbered(n) {
+		all = append(all, begins(store.Token, m.Value))
+	}
+	return all
+}
+
 func missing(kind store.Kind, value string) store.Match {
 	return store.Match{Kind: kind, Compare: store.Missing, Value: value}
 }
@@ -113,6 +134,17 @@ var searchTests = []test{
 			{"a text that looks like a pattern", []store.Clause{where("name", begins(store.String, "_%"))}, []string{"d"}},
 			{"a pattern that is a text", []store.Clause{where("name", begins(store.String, "t_n"))}, []string{}},
 
+			{"the end of a text", []store.Clause{where("name", store.Match{Kind: store.String, Compare: store.HasSuffix, Value: "n"})}, []string{"a"}},
+			{"an end that is longer than the text", []store.Clause{where("name", store.Match{Kind: store.String, Compare: store.HasSuffix, Value: "xxxtan ah kow"})}, []string{}},
+			{"an entry that is not a value", []store.Clause{where("name", other(token("tan")))}, []string{"b", "c", "d"}},
+			{"an entry that does not begin so", []store.Clause{where("name", other(begins(store.String, "t")))}, []string{"c", "d"}},
+			{"an entry that is not within", []store.Clause{where("date", other(dated(store.Equal, 10, 20)))}, []string{"b", "c", "d"}},
+			{"an entry that is not a value, or another value", []store.Clause{where("identifier", other(token("111|nric")), token("111|nric"))}, []string{"a", "b", "c"}},
+			{"a whole value, or one that begins so, or what is missing", []store.Clause{where("name", token("zul"), begins(store.String, "anw"), token("tan"), missing(store.String, "true"))}, []string{"a", "c", "d", "e"}},
+			{"one of very many values", []store.Clause{where("gender", append(numbered(900), token("male|"))...)}, []string{"b"}},
+			{"none of very many values", []store.Clause{not(where("gender", append(numbered(900), token("male|"))...))}, []string{"a", "c", "d", "e"}},
+			{"one of very many beginnings", []store.Clause{where("gender", append(numberedBeginnings(300), begins(store.Token, "ma"))...)}, []string{"b"}},
+
 			{"one of two alternatives", []store.Clause{where("identifier", token("1112|nric"), token("111|passport"))}, []string{"b", "c"}},
 			{"two clauses", []store.Clause{where("gender", token("female|")), where("name", begins(store.String, "ta"))}, []string{"a"}},
 			{"two clauses on one parameter", []store.Clause{where("name", begins(store.String, "ta")), where("name", begins(store.String, "zu"))}, []string{"d"}},
@@ -163,6 +195,31 @@ var searchTests = []test{
 				equal(t, "total and more", []any{page.Total, page.More}, []any{len(c.want), false})
 			})
 		}
+	}},
+	{"what is near a point", func(t *testing.T, s store.Store) {
+		at := func(param string, place store.Point) []store.Entry {
+			var all []store.Entry
+			for name, v := range map[string]int64{":x": place.X, ":y": place.Y, ":z": place.Z} {
+				all = append(all, store.Entry{Param: param + name, Kind: store.Date, Low: v, High: v + 1})
+			}
+			return all
+		}
+		write(t, s, func(tx store.Tx) error {
+			for id, p := range map[string]store.Point{"a": {X: 637_100_877}, "b": {X: 637_100_800, Y: 300, Z: 400}, "c": {X: -637_100_877}} {
+				if err := tx.PutResource(record("Location", id, 1, monday), append(at("near", p), at("far", store.Point{})...), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		near := func(low int64) store.Condition {
+			return is(where("near", store.Match{Kind: store.Date, Compare: store.Near, Place: store.Point{X: 637_100_877}, Low: low}))
+		}
+		for low, want := range map[int64][]string{0: {"a"}, 505: {"a"}, 506: {"a", "b"}, 1_274_201_753: {"a", "b"}, 1_274_201_754: {"a", "b", "c"}} {
+			equal(t, fmt.Sprint(low), sorted(found(t, s, store.Query{Type: "Location", Where: []store.Condition{near(low)}, Count: 9})), want)
+			equal(t, fmt.Sprint(low, " beside an id"), sorted(found(t, s, store.Query{Type: "Location", Where: append(store.Where(where("_id", token("a"), token("b"), token("c"))), near(low)), Count: 9})), want)
+		}
+		equal(t, "not near", found(t, s, store.Query{Type: "Location", Where: []store.Condition{except(near(506))}, Count: 9}), []string{"c"})
 	}},
 	{"a search gives whole records", func(t *testing.T, s store.Store) {
 		want := record("Slot", "s1", 1, minute(3))
