@@ -63,6 +63,18 @@ func newAnswer(w http.ResponseWriter, r *http.Request) (*answer, error) {
 	return a, nil
 }
 
+// as answers in the format that a form asks for, which goes before what the
+// headers of the request say.
+func (a *answer) as(name string) error {
+	media := acceptable(name)
+	if media == "" {
+		return errFormat()
+	}
+	a.media = media
+	a.Header().Set("Content-Type", media+";charset=utf-8")
+	return nil
+}
+
 // takesGzip reads Accept-Encoding.
 func takesGzip(header []string) bool {
 	takes := false

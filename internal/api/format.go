@@ -57,10 +57,14 @@ func negotiate(r *http.Request) (format, error) {
 		f.media = preferred(strings.Join(accept, ","))
 	}
 	if f.media == "" {
-		return f, fhir.Errorf(fhir.CodeNotSupported, "", "The exchange speaks FHIR 4.0.1 in JSON and XML only; ask for %s or %s.", mediaFHIR, mediaXML).
-			WithStatus(http.StatusNotAcceptable)
+		return f, errFormat()
 	}
 	return f, nil
+}
+
+func errFormat() error {
+	return fhir.Errorf(fhir.CodeNotSupported, "", "The exchange speaks FHIR 4.0.1 in JSON and XML only; ask for %s or %s.", mediaFHIR, mediaXML).
+		WithStatus(http.StatusNotAcceptable)
 }
 
 func acceptable(format string) string {

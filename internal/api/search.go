@@ -36,6 +36,11 @@ func (f *FHIR) searchForm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fhir.Errorf(fhir.CodeInvalid, "", "The search parameters cannot be read; check the percent signs.")
 	}
+	if a, ours := w.(*answer); ours && r.URL.Query().Get("_format") == "" && values.Get("_format") != "" {
+		if err := a.as(values.Get("_format")); err != nil {
+			return err
+		}
+	}
 	return f.find(w, r, values)
 }
 

@@ -55,6 +55,13 @@ type Grant struct {
 	Organization string
 }
 
+// Derived tells whether the resources of a type are made by the exchange
+// itself: all may read them, and nobody writes them.
+func Derived(typ string) bool {
+	rule := policy[typ]
+	return rule.read == directory && rule.write == nothing
+}
+
 // Allow decides on an action on a resource type (typ is "" for the session and
 // notification APIs). The error is a fhir.Error with code login or forbidden.
 func Allow(p Principal, a Action, typ string) (Grant, error) {

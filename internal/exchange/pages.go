@@ -305,7 +305,7 @@ func (s *Service) furtherMatches(r store.Reader, p auth.Principal, k *kept, at P
 	if err != nil {
 		return err
 	}
-	q, err := allowed(p, req.Query)
+	q, err := allowed(p, req)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/audit"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/search"
@@ -15,7 +16,9 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 // allowed gives a query that finds what the principal may see. A type that may
 // not be searched has no matches; when no other is left the query is refused.
-func allowed(p auth.Principal, q store.Query) (store.Query, error) {
+// What the exchange is made of is no part of a search of several types.
+func allowed(p auth.Principal, req search.Request) (store.Query, error) {
+	q := req.Query
 	types := q.Types
 	if q.Type != "" {
 		types = []string{q.Type}
@@ -24,6 +27,12 @@ func allowed(p auth.Principal, q store.Query) (store.Query, error) {
 	var refused error
 	q.Organization, q.Open = "", nil
 	for _, typ := range types {
+		if q.Type == "" && auth.Derived(typ) {
+			if req.Applied.Has("_type") {
+				return q, fhir.Errorf(fhir.CodeNotSupported, "", "%s resources are made by the exchange itself and are searched by themselves, not together with other types.", typ)
+			}
+			continue
+		}
 		grant, err := auth.Allow(p, auth.Search, typ)
 		switch {
 		case err != nil:
@@ -57,7 +66,7 @@ func find(r store.Reader, q store.Query, until int64) (store.Page, error) {
 
 // search gives the matches that the principal may see.
 func (s *Service) search(r store.Reader, p auth.Principal, req search.Request) ([]store.Resource, error) {
-	q, err := allowed(p, req.Query)
+	q, err := allowed(p, req)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +77,7 @@ func (s *Service) search(r store.Reader, p auth.Principal, req search.Request) (
 // Search gives the first page of matches and what they include.
 func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Request) (SearchResult, error) {
 	entry := accessOf(req)
-	q, err := allowed(p, req.Query)
+	q, err := allowed(p, req)
 	if err != nil {
 		return SearchResult{}, s.refused(ctx, p, entry.Action, entry.Operation, entry.Target, err)
 	}
@@ -129,7 +138,7 @@ func (s *Service) searchPage(ctx context.Context, p auth.Principal, asked Asked,
 		return out, entry, err
 	}
 	entry = accessOf(req)
-	q, err := allowed(p, req.Query)
+	q, err := allowed(p, req)
 	if err != nil {
 		return out, entry, err
 	}

@@ -89,6 +89,18 @@ var cursorTests = []test{
 		equal(t, "of an organisation", keyIDs(read(t, s, list(store.Query{Type: "Patient", Organization: "org-c", Count: 9})).Keys), []string{})
 		equal(t, "of conditions", keyIDs(read(t, s, list(store.Query{Type: "Patient", Where: store.Where(where("gender", token("female|"))), Count: 9})).Keys), []string{"c", "a"})
 	}},
+	{"an organisation sees all of the types that are open", func(t *testing.T, s store.Store) {
+		mine, other := record("Patient", "p", 1, monday), record("Location", "l", 1, monday)
+		mine.Organization, other.Organization = "org-b", "org-b"
+		put(t, s, mine, other, record("Patient", "a", 1, monday))
+		for organization, want := range map[string][]string{"org-a": {"l", "a"}, "org-b": {"p", "l"}, "org-c": {"l"}, "": {"p", "l", "a"}} {
+			q := store.Query{Types: []string{"Patient", "Location"}, Organization: organization, Open: []string{"Location"}, Count: 9, Total: true}
+			page := read(t, s, search(q))
+			equal(t, organization+" finds", ids(page.Resources), want)
+			equal(t, organization+" counts", page.Total, len(want))
+			equal(t, organization+" lists", keyIDs(read(t, s, list(q)).Keys), want)
+		}
+	}},
 	{"a list goes on from its place, and without what came later", func(t *testing.T, s store.Store) {
 		for _, order := range [][]store.Sort{nil, {{Param: "_lastUpdated"}}, {{Param: "_id", Descending: true}}} {
 			name := func(n int) string { return fmt.Sprint("p", len(order), n) }
