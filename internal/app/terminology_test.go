@@ -1,10 +1,15 @@
 package app
 
 import (
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
@@ -66,6 +71,64 @@ func TestSearchTerms(t *testing.T) {
 		}
 		if err != nil || !slices.Equal(codes, c.want) {
 			t.Errorf("%s: %v %v, want %v", c.code, codes, err, c.want)
+		}
+	}
+}
+
+// Searches by value set and along hierarchies find records of the store.
+func TestSearchByTerms(t *testing.T) {
+	s := open(t, t.TempDir(), &clock{now: time.Date(2026, 11, 23, 9, 0, 0, 0, fhir.Malaysia)})
+	operator := auth.Principal{Kind: auth.Operator, ID: "op"}
+	const actCode = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+	for id, coding := range map[string]string{
+		"acute": `"system":"` + actCode + `","code":"ACUTE"`, "ambulatory": `"system":"` + actCode + `","code":"AMB"`,
+		"female": `"system":"http://hl7.org/fhir/administrative-gender","code":"female"`, "individual": `"system":"` + mycore.SystemServiceType + `","code":"VCI"`,
+		"variant": `"system":"` + mycore.Root + `Valueset/service-type-my-core","code":"VCE"`, "other": `"system":"http://example.org","code":"VCI"`,
+	} {
+		doc, err := fhir.Parse([]byte(`{"resourceType":"Basic","id":"` + id + `","code":{"coding":[{` + coding + `}]}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.exchange.Put(t.Context(), operator, exchange.Write{Type: "Basic", ID: id, Doc: doc}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, want := range map[string]string{
+		"code:in=" + mycore.Root + "ValueSet/service-type-my-core":       "individual variant",
+		"code:in=" + mycore.Root + "Valueset/service-type-my-core|1.0.0": "individual variant",
+		"code:in=ValueSet/administrative-gender":                         "female",
+		"code:not-in=http://hl7.org/fhir/ValueSet/administrative-gender": "acute ambulatory individual other variant",
+		"code:below=" + actCode + "|IMP":                                 "acute",
+		"code:below=" + actCode + "|_ActEncounterCode":                   "acute ambulatory",
+		"code:above=" + actCode + "|ACUTE":                               "acute",
+		"code:below=" + mycore.SystemServiceType + "|VCI":                "individual",
+		"code:in=http://hl7.org/fhir/ValueSet/condition-code":            "too-costly",
+		"code:in=http://example.org/none":                                "not-found",
+		"code:below=http://loinc.org|8480-6":                             "not-found",
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := s.exchange.ParseSearch("Basic", values)
+		if err != nil {
+			if string(fhir.CodeOf(err)) != want {
+				t.Errorf("%s: %v", query, err)
+			}
+			continue
+		}
+		found, err := s.exchange.Search(t.Context(), operator, req)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+			continue
+		}
+		var ids []string
+		for _, res := range found.Matches {
+			ids = append(ids, res.ID)
+		}
+		slices.Sort(ids)
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
 }
