@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
@@ -42,6 +44,7 @@ func TestTerminology(t *testing.T) {
 	compose := func(include string) string {
 		return `{"resourceType":"ValueSet","url":"http://example.org/vs","status":"draft","compose":{"include":[` + include + `]}}`
 	}
+	valid := validate.New(validate.Options{})
 	below := compose(`{"system":"` + actCode + `","filter":[{"property":"concept","op":"is-a","value":"_ActEncounterCode"}]}`)
 	for _, c := range []struct {
 		name, url, body    string
@@ -183,6 +186,13 @@ func TestTerminology(t *testing.T) {
 				if part != "" && strings.Contains(w.Body.String(), part) {
 					t.Errorf("%s in %s", part, w.Body)
 				}
+			}
+			doc, err := fhir.Parse(w.Body.Bytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if issues := valid.Validate(t.Context(), doc); issues.Err() != nil {
+				t.Errorf("%v in %s", issues, w.Body)
 			}
 		})
 	}
