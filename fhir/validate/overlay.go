@@ -523,6 +523,16 @@ func (r *run) told(d *discriminator, w *view, x item) bool {
 
 // at gives what stands at the path of a discriminator.
 func (r *run) at(d *discriminator, x item) (list []item) {
+	if d.plain != "" && x.node.Kind() == fhir.Object { // as FHIRPath would find it
+		for n := range x.node.All(d.path) {
+			if !blank(n) {
+				list = append(list, item{node: n, typ: d.plain, at: -1})
+			}
+		}
+		if list != nil {
+			return list
+		}
+	}
 	result, err := d.expr.Evaluate(r.ctx, x.node, fhirpath.Options{
 		Type: x.typ, Sibling: x.extra, Resource: r.resource, RootResource: r.container, Resolver: fhirpath.ReferenceTypes{},
 	})

@@ -122,6 +122,7 @@ type discriminator struct {
 	expr       *fhirpath.Expression // nil for $this
 	steps      []string             // the names on the path; resolve() and ofType() are not among them
 	resolves   bool
+	plain      string // the type at the end of a path of nothing but names, "" for other paths
 }
 
 var errNoBase = errors.New("the profile that it is made from is not known")
@@ -368,7 +369,7 @@ func byType(profile string) *slicing {
 }
 
 func byURL(profile string) *slicing {
-	d := discriminator{kind: "value", path: "url", steps: []string{"url"}}
+	d := discriminator{kind: "value", path: "url", steps: []string{"url"}, plain: "uri"}
 	d.expr, _ = fhirpath.Compile("url")
 	return &slicing{by: []discriminator{d}, rules: "open", profile: profile}
 }
@@ -594,6 +595,7 @@ func (b *builder) slicing(w *view, s fhir.Node) error {
 			if x.steps, x.resolves = stepsOf(x.path); x.steps == nil && !x.resolves {
 				return errors.New("its slicing has a path that is not a simple one")
 			}
+			x.plain = w.typeAt(x.path)
 		}
 		made.by = append(made.by, x)
 	}
@@ -611,6 +613,22 @@ func (b *builder) slicing(w *view, s fhir.Node) error {
 	}
 	w.slicing = made
 	return nil
+}
+
+// typeAt gives the type at a path of names below a view; "" where the path has
+// more than names in it or leads through a choice.
+func (w *view) typeAt(path string) string {
+	el, typ := w.el, w.typ
+	for step := range strings.SplitSeq(path, ".") {
+		var ok bool
+		if el, typ, ok = el.Content(typ).Child(step); !ok || el.Choice || el.Name != step {
+			return ""
+		}
+	}
+	if typ == "Resource" { // which type it is, only the document says
+		return ""
+	}
+	return typ
 }
 
 // stepsOf takes a discriminator's path apart. The step of extension('url') is

@@ -90,7 +90,8 @@ func (v *Validator) Skipped() []Skipped {
 				continue
 			}
 			if _, err := fhirpath.Compile(c.Expression); err != nil {
-				found[Skipped{c.Key, of("", el.Path).profile, err.Error()}] = true
+				typ, _, _ := strings.Cut(el.Path, ".")
+				found[Skipped{c.Key, structureURL + typ, err.Error()}] = true
 			}
 		}
 		for _, c := range el.Children {

@@ -202,15 +202,12 @@ func (r *run) here() string {
 	return b.String()
 }
 
-// source is where a rule comes from: its key, the profile that has it, and the
-// path of the element in its definition.
+// source is where a rule comes from: its key, the profile that has it ("" for
+// the definition of R4), and the path of the element in that definition.
 type source struct{ key, profile, element string }
 
 // of gives the source of a rule of R4 by the path of the element that has it.
-func of(key, path string) source {
-	typ, _, _ := strings.Cut(path, ".")
-	return source{key, structureURL + typ, path}
-}
+func of(key, path string) source { return source{key, "", path} }
 
 // fail reports an error at the element at hand.
 func (r *run) fail(s source, code fhir.Code, format string, args ...any) {
@@ -227,6 +224,10 @@ func (r *run) warn(s source, code fhir.Code, format string, args ...any) {
 func (r *run) report(severity fhir.Severity, s source, code fhir.Code, expression, format string, args ...any) {
 	if r.ended {
 		return
+	}
+	if s.profile == "" {
+		typ, _, _ := strings.Cut(s.element, ".")
+		s.profile = structureURL + typ
 	}
 	if r.severity != nil {
 		f := Finding{Key: s.key, Profile: s.profile, Element: s.element, Severity: severity}
