@@ -21,7 +21,7 @@ var kinds = map[fhir.Kind]string{
 // resourceContent judges a resource of a known type; its path stands already.
 func (r *run) resourceContent(n fhir.Node, typ string) {
 	t, _ := r4.LookupType(typ)
-	r.stand(typ, typ)
+	r.stand(typ, typ, n, fhir.Node{})
 	r.object(n, t.Root, true, true)
 	r.contained(n)
 	r.invariants(t.Root.Path, t.Root, n, fhir.Node{}, typ)
@@ -334,7 +334,7 @@ func (r *run) value(el *r4.Element, typ string, n, extra fhir.Node) {
 			return
 		}
 		if t.Kind == r4.Primitive {
-			r.stand(el.Path, typ)
+			r.stand(el.Path, typ, n, extra)
 			if r.primitive(el, typ, n, extra) {
 				r.bound(el, typ, n)
 			}
@@ -354,8 +354,11 @@ func (r *run) value(el *r4.Element, typ string, n, extra fhir.Node) {
 	if !r.isObject(el, n) {
 		return
 	}
-	r.stand(el.Path, inner)
+	r.stand(el.Path, inner, n, fhir.Node{})
 	r.object(n, content, false, false)
+	if el.Path == "Bundle.entry" {
+		r.fullURL(n)
+	}
 	switch typ {
 	case "Reference":
 		r.reference(el, n)

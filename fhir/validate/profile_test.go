@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/validate"
@@ -55,6 +56,14 @@ var slicedIdentifier = el("Patient.identifier", `"min":1,"slicing":{"discriminat
 	el("Patient.identifier", `"id":"Patient.identifier:ic","sliceName":"ic","max":"1"`) + `,` +
 	el("Patient.identifier.system", `"id":"Patient.identifier:ic.system","patternUri":"http://ic"`)
 
+// resliced has the slice a, and within it the slice a/main.
+var resliced = el("Patient.identifier", `"slicing":{"discriminator":[{"type":"value","path":"system"}],"rules":"open"}`) + `,` +
+	el("Patient.identifier", `"id":"Patient.identifier:a","sliceName":"a","min":1,"slicing":{"discriminator":[{"type":"value","path":"use"}],"rules":"open"}`) + `,` +
+	el("Patient.identifier.system", `"id":"Patient.identifier:a.system","fixedUri":"http://a"`) + `,` +
+	el("Patient.identifier", `"id":"Patient.identifier:a/main","sliceName":"a/main","min":1,"max":"1"`) + `,` +
+	el("Patient.identifier.use", `"id":"Patient.identifier:a/main.use","fixedCode":"official"`) + `,` +
+	el("Patient.identifier.value", `"id":"Patient.identifier:a/main.value","maxLength":3`)
+
 func sliced(rules, ordered string) string {
 	return strings.NewReplacer("RULES", rules, "ORDERED", ordered).Replace(slicedIdentifier)
 }
@@ -81,6 +90,25 @@ var profiled = []struct{ name, typ, elements, document, want string }{
 	{"a fixed list", "Patient", el("Patient.maritalStatus", `"fixedCodeableConcept":{"coding":[{"system":"http://x","code":"a"}]}`), patient(`"maritalStatus":{"coding":[{"code":"a","system":"http://x"}]}`), ""},
 	{"a binding on a choice asks only codes", "Observation", el("Observation.value[x]", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), observation(`"valueString":"x"`), ""},
 	{"a binding on a choice, broken", "Observation", el("Observation.value[x]", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), observation(`"valueCodeableConcept":{"coding":[{"system":"http://hl7.org/fhir/administrative-gender","code":"x"}]}`), "error binding at Observation.value.ofType(CodeableConcept)"},
+	{"the least date", "Patient", el("Patient.birthDate", `"minValueDate":"1900-01-01"`), patient(`"birthDate":"1899-12-31"`), "error minValue at Patient.birthDate"},
+	{"the least date, kept", "Patient", el("Patient.birthDate", `"minValueDate":"1900-01-01"`), patient(`"birthDate":"1900-01-01"`), ""},
+	{"a date that may be less or not", "Patient", el("Patient.birthDate", `"minValueDate":"1900-06-01"`), patient(`"birthDate":"1900"`), ""},
+	{"the greatest time", "Encounter", el("Encounter.period.end", `"maxValueDateTime":"2026-01-01T00:00:00+08:00"`), visit(`"period":{"end":"2026-01-01T00:00:00Z"}`), "error maxValue at Encounter.period.end"},
+	{"the greatest number", "Observation", el("Observation.value[x]", `"maxValueInteger":5`), observation(`"valueInteger":6`), "error maxValue at Observation.value.ofType(integer)"},
+	{"the greatest number, kept", "Observation", el("Observation.value[x]", `"maxValueInteger":5`), observation(`"valueInteger":5`), ""},
+	{"the least quantity in another unit", "Observation", el("Observation.value[x]", `"minValueQuantity":{"value":1,"code":"g","system":"http://unitsofmeasure.org"}`), observation(`"valueQuantity":{"value":999,"code":"mg","system":"http://unitsofmeasure.org"}`), "error minValue at Observation.value.ofType(Quantity)"},
+
+	{"slices without a discriminator", "Patient", el("Patient.identifier", `"slicing":{"rules":"closed"}`) + `,` +
+		el("Patient.identifier", `"id":"Patient.identifier:a","sliceName":"a","max":"1"`) + `,` + el("Patient.identifier.system", `"id":"Patient.identifier:a.system","min":1,"fixedUri":"http://a"`),
+		patient(`"identifier":[{"system":"http://a"},{"system":"http://b"},{"system":"http://a"}]`), "error slicing at Patient.identifier[1]\nerror max:a at Patient.identifier"},
+	{"slices of a slice", "Patient", resliced, patient(`"identifier":[{"system":"http://a","use":"old"},{"system":"http://a","use":"official"},{"system":"http://b","use":"official"}]`), ""},
+	{"slices of a slice, one missing", "Patient", resliced, patient(`"identifier":[{"system":"http://a","use":"old"},{"system":"http://b","use":"official"}]`), "error min:a/main at Patient.identifier"},
+	{"within a slice of a slice", "Patient", resliced, patient(`"identifier":[{"system":"http://a","use":"official","value":"1234"}]`), "error maxLength at Patient.identifier[0].value"},
+	{"a slice that belongs to a code", "Patient", el("Patient.communication", `"slicing":{"discriminator":[{"type":"value","path":"language"}],"rules":"open"}`) + `,` +
+		el("Patient.communication", `"id":"Patient.communication:male","sliceName":"male","min":1`) + `,` +
+		el("Patient.communication.language", `"id":"Patient.communication:male.language","binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`),
+		patient(`"communication":[{"language":{"coding":[{"system":"http://x","code":"male"}]}}]`), "error min:male at Patient.communication"},
+
 	{"a rule that asks for a value set", "Patient", el("Patient.maritalStatus", `"constraint":[{"key":"x-1","severity":"error","human":"In it.","expression":"memberOf('http://hl7.org/fhir/ValueSet/administrative-gender')"}]`), patient(`"maritalStatus":{"coding":[{"system":"http://x","code":"male"}]}`), "error x-1 at Patient.maritalStatus"},
 	{"a rule that asks for a value set nobody knows", "Patient", el("Patient.maritalStatus", `"constraint":[{"key":"x-1","severity":"error","human":"In it.","expression":"memberOf('http://x')"}]`), patient(`"maritalStatus":{"text":"x"}`), "warning x-1 at Patient.maritalStatus"},
 	{"a rule that does not fit what is there", "Patient", el("Patient", `"constraint":[{"key":"x-1","severity":"error","human":"One.","expression":"name.text.length() > 1"}]`), patient(`"name":[{"text":"a"},{"text":"b"}]`), "warning x-1 at Patient"},
@@ -300,6 +328,141 @@ func TestExtensionsThatNobodyKnows(t *testing.T) {
 		issues := v.Validate(t.Context(), parsed(t, patient(`"extension":[{"url":"`+url+`","valueString":"x"}]`)))
 		if len(issues) != want || issues.Err() != nil {
 			t.Errorf("%s: %s", url, diagnostics(issues))
+		}
+	}
+}
+
+func TestContextsOfExtensions(t *testing.T) {
+	about := func(name, more string) string {
+		return strings.Replace(definition(name, "Extension", el("Extension.value[x]", `"min":1,"type":[{"code":"code"}]`)), `"abstract"`, more+`,"abstract"`, 1)
+	}
+	v := with(t, validate.Options{},
+		about("inner", `"context":[{"type":"extension","expression":"`+home+`outer"}]`),
+		strings.Replace(about("outer", `"context":[{"type":"element","expression":"Patient"}]`), `{"code":"code"}`, `{"code":"string"}`, 1),
+		about("official", `"context":[{"type":"fhirpath","expression":"Patient.name.where(use = 'official')"}]`),
+		about("born", `"context":[{"type":"fhirpath","expression":"Patient.birthDate"}]`),
+		about("adult", `"context":[{"type":"element","expression":"Patient"}],"contextInvariant":["birthDate < @2000","%extension.value = 'yes'"]`),
+		about("any", `"context":[{"type":"element","expression":"Element"}]`),
+		about("resource", `"context":[{"type":"element","expression":"DomainResource"}]`))
+	x := func(name string) string { return `{"url":"` + home + name + `","valueCode":"yes"}` }
+	for _, c := range []struct{ document, want string }{
+		{patient(`"extension":[{"url":"` + home + `outer","valueString":"x","_valueString":{"extension":[` + x("any") + `]}}]`), ""},
+		{patient(`"name":[{"use":"official","extension":[` + x("official") + `]}]`), ""},
+		{patient(`"name":[{"use":"usual","extension":[` + x("official") + `]}]`), "error ext-context at Patient.name[0].extension[0]"},
+		{patient(`"birthDate":"1990","_birthDate":{"extension":[` + x("born") + `]}`), ""},
+		{patient(`"gender":"male","_gender":{"extension":[` + x("born") + `]}`), "error ext-context at Patient.gender.extension[0]"},
+		{patient(`"birthDate":"1990","extension":[` + x("adult") + `]`), ""},
+		{patient(`"birthDate":"2010","extension":[` + x("adult") + `]`), "error ext-invariant at Patient.extension[0]"},
+		{patient(`"birthDate":"1990","extension":[` + strings.Replace(x("adult"), "yes", "no", 1) + `]`), "error ext-invariant at Patient.extension[0]"},
+		{patient(`"extension":[` + x("inner") + `]`), "error ext-context at Patient.extension[0]"},
+		{patient(`"extension":[` + x("resource") + `]`), ""},
+		{patient(`"name":[{"text":"x","extension":[` + x("resource") + `]}]`), "error ext-context at Patient.name[0].extension[0]"},
+		{patient(`"modifierExtension":[` + x("any") + `]`), "error ext-modifier at Patient.modifierExtension[0]"},
+	} {
+		if got := found(v.Validate(t.Context(), parsed(t, c.document))); got != c.want {
+			t.Errorf("%s: found %q, want %q", c.document, got, c.want)
+		}
+	}
+}
+
+// A profile from outside can be wrong in every way; none hangs, none panics.
+func TestHostileProfiles(t *testing.T) {
+	long := strings.Repeat("a", 50_000)
+	doc := parsed(t, patient(`"name":[{"text":"`+long+`"}],"active":true`))
+	rule := func(expression string) string {
+		return el("Patient.name.text", `"constraint":[{"key":"x-1","severity":"error","human":"x","expression":"`+expression+`"}]`)
+	}
+	for name, profiles := range map[string][]string{
+		"a circle of bases":        {derived("x", "Patient", home+"y", el("Patient.name", `"min":1`)), derived("y", "Patient", home+"x", el("Patient.name", `"min":1`))},
+		"its own base":             {derived("x", "Patient", home+"x", el("Patient.name", `"min":1`))},
+		"a type that asks for it":  {definition("x", "Patient", el("Patient.contained", `"type":[{"code":"Patient","profile":["`+home+`x"]}]`))},
+		"a regular expression":     {definition("x", "Patient", rule(`matches('(a+)+$') and matches('((a*)*)*b')`))},
+		"an expression of depth":   {definition("x", "Patient", rule(strings.Repeat("(", 5000)+"1"+strings.Repeat(")", 5000)))},
+		"an expression that grows": {definition("x", "Patient", rule(`(1 | 2 | 3).repeat($this + 1)`))},
+		"many elements":            {definition("x", "Patient", strings.Repeat(el("Patient.name", `"min":0`)+",", 6000)+el("Patient.name", `"min":0`))},
+		"many slices":              {definition("x", "Patient", el("Patient.name", `"slicing":{"rules":"closed"}`)+strings.Repeat(","+el("Patient.name", `"id":"Patient.name:s","sliceName":"s","max":"0"`), 3000))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := validate.New(validate.Options{Timeout: 2 * time.Second})
+			for _, p := range profiles {
+				_ = v.AddProfile(parsed(t, p)) // whether it is taken does not matter
+			}
+			begin := time.Now()
+			v.Validate(t.Context(), doc, home+"x")
+			v.Skipped()
+			if took := time.Since(begin); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestVersionsOfProfiles(t *testing.T) {
+	version := func(v, elements string) string {
+		return strings.Replace(definition("x", "Patient", elements), `"name":"X"`, `"name":"X","version":"`+v+`"`, 1)
+	}
+	v := with(t, validate.Options{}, version("1", el("Patient.name", `"min":1`)), version("2", el("Patient.gender", `"min":1`)),
+		derived("y", "Patient", home+"x|1", el("Patient.active", `"min":1`)))
+	doc := parsed(t, patient(`"language":"ms"`))
+	for url, want := range map[string]string{
+		home + "x":   "error min at Patient.gender", // the one that was added last
+		home + "x|1": "error min at Patient.name",
+		home + "x|2": "error min at Patient.gender",
+		home + "x|3": "error profile at Patient",
+		home + "y":   "error min at Patient.name\nerror min at Patient.active",
+	} {
+		if got := found(v.Validate(t.Context(), doc, url)); !sameLines(got, want) {
+			t.Errorf("%s: found %q, want %q", url, got, want)
+		}
+	}
+	claim := parsed(t, patient(`"meta":{"profile":["`+home+`x|1"]},"gender":"male"`))
+	if got := found(v.Validate(t.Context(), claim, home+"x|2")); got != "error min at Patient.name" {
+		t.Errorf("found %q", got)
+	}
+}
+
+// Whoever asks decides how grave a finding is.
+func TestSeverityIsDecided(t *testing.T) {
+	v := validate.New(validate.Options{})
+	doc := parsed(t, patient(`"gender":"F","birthDate":"2026-02-30","colour":1`))
+	issues := v.Judge(t.Context(), doc, validate.Judgement{Severity: func(f validate.Finding) fhir.Severity {
+		switch f.Key {
+		case "binding":
+			if f.Type != "code" || f.Element != "Patient.gender" || f.Severity != fhir.SeverityError || !strings.HasSuffix(f.Profile, "/Patient") {
+				t.Errorf("the finding is %+v", f)
+			}
+			return fhir.SeverityWarning
+		case "unknown":
+			return ""
+		}
+		return f.Severity
+	}})
+	if got := found(issues); got != "warning binding at Patient.gender\nerror format-date at Patient.birthDate" {
+		t.Errorf("found %s", got)
+	}
+}
+
+func TestCodesOfTheirSystems(t *testing.T) {
+	v := validate.New(validate.Options{Code: func(system, code, display string) validate.CodeFault {
+		switch {
+		case system != "http://known":
+			return validate.NoFault
+		case code != "a":
+			return validate.NoSuchCode
+		case display != "" && display != "A":
+			return validate.WrongDisplay
+		}
+		return validate.NoFault
+	}})
+	for coding, want := range map[string]string{
+		`{"system":"http://known","code":"a","display":"A"}`: "",
+		`{"system":"http://known","code":"a","display":"B"}`: "warning display at Patient.maritalStatus.coding[0]",
+		`{"system":"http://known","code":"b"}`:               "error code at Patient.maritalStatus.coding[0]",
+		`{"system":"http://other","code":"b"}`:               "",
+		`{"code":"b"}`:                                       "",
+	} {
+		if got := found(v.Validate(t.Context(), parsed(t, patient(`"maritalStatus":{"coding":[`+coding+`]}`)))); got != want {
+			t.Errorf("%s: found %q, want %q", coding, got, want)
 		}
 	}
 }

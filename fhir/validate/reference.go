@@ -78,6 +78,27 @@ func (r *run) local(id string) (typ string, ok bool) {
 	return "", false
 }
 
+// fullURL judges the fullUrl of an entry of a Bundle: a whole one, and one that
+// says no other type and id than the resource itself.
+func (r *run) fullURL(entry fhir.Node) {
+	u, resource := entry.Get("fullUrl"), entry.Get("resource")
+	if u.Kind() != fhir.String || u.Is("") {
+		return
+	}
+	r.push("fullUrl", "", -1)
+	defer r.pop()
+	s := u.String()
+	if !absolute(s) {
+		r.fail(of("bdl-url", "Bundle.entry"), fhir.CodeValue, "The fullUrl of an entry is a whole one: a URL, or urn:uuid: and a UUID.")
+		return
+	}
+	parts := strings.Split(s, "/")
+	if n := len(parts); strings.HasPrefix(s, "http") && n > 4 && r4.IsResource(parts[n-2]) && resource.Get("id").Kind() == fhir.String &&
+		(!resource.Get("resourceType").Is(parts[n-2]) || !resource.Get("id").Is(parts[n-1])) {
+		r.fail(of("bdl-url", "Bundle.entry"), fhir.CodeValue, "The fullUrl says another type or id than the resource of the entry has.")
+	}
+}
+
 // entry looks for the entry of the Bundle that has a fullUrl, or one that ends
 // with Type/id.
 func (r *run) entry(s string) fhir.Node {
@@ -192,35 +213,6 @@ func oneOf(list []string) string {
 		return strings.Join(list[:most], ", ") + " and others"
 	}
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
-}
-
-// extension judges an Extension: its url, and value or extensions.
-func (r *run) extension(el *r4.Element, n fhir.Node) {
-	value := ""
-	for m := range n.Children() {
-		if name := strings.TrimPrefix(m.Name(), "_"); strings.HasPrefix(name, "value") {
-			value = name
-		}
-	}
-	parts := n.Get("extension").Exists()
-	switch {
-	case value != "" && parts:
-		r.fail(of("ext-1", "Extension"), fhir.CodeInvariant, "The extension has a value and extensions of its own. Keep one of the two.")
-	case value == "" && !parts:
-		r.fail(of("ext-1", "Extension"), fhir.CodeInvariant, "The extension has neither a value nor extensions of its own. Give it a value such as valueString.")
-	}
-	u := n.Get("url")
-	if u.Kind() != fhir.String || u.String() == "" {
-		return
-	}
-	url := u.String()
-	if el.Path != "Extension.extension" && !absolute(url) {
-		r.push("url", "", -1)
-		r.fail(of("ext-url", "Extension"), fhir.CodeExtension, "The url of an extension is a whole one, such as http://example.org/StructureDefinition/name.")
-		r.pop()
-		return
-	}
-	r.applyExtension(el, n, url)
 }
 
 func absolute(s string) bool {

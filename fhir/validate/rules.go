@@ -129,10 +129,15 @@ func (r *run) evaluate(s source, x *rule, n, extra fhir.Node, typ string) {
 	if r.ended || x.contained && !n.Get("contained").Exists() || x.warning && len(r.issues) >= r.v.opts.MaxIssues {
 		return
 	}
-	result, err := x.expr.Evaluate(r.ctx, n, fhirpath.Options{
+	r.decide(s, x, n, fhirpath.Options{
 		Type: typ, Sibling: extra, Resource: r.resource, RootResource: r.container,
 		Resolver: fhirpath.ReferenceTypes{}, Terminology: terminology{r.v}, Profiles: conformance{r},
 	})
+}
+
+// decide evaluates a rule and reports it when it is broken.
+func (r *run) decide(s source, x *rule, n fhir.Node, opts fhirpath.Options) {
+	result, err := x.expr.Evaluate(r.ctx, n, opts)
 	if err != nil {
 		if r.ctx.Err() != nil {
 			r.stop()

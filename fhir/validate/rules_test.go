@@ -185,6 +185,10 @@ var base = []struct{ name, document, want string }{
 	{"an entry with nothing in it", bundle("collection", `{"fullUrl":"urn:uuid:0b7c9a52-6f0e-4d6c-9a4e-3a1f5c2d7e88"}`), "error bdl-5 at Bundle.entry[0]"},
 	{"a document that does not begin with a Composition", `{"resourceType":"Bundle","type":"document","identifier":{"system":"http://example.org","value":"1"},"timestamp":"2026-11-23T09:00:00Z","entry":[{"fullUrl":"http://example.org/Patient/1","resource":` + patient(`"active":true`) + `}]}`, "error bdl-11 at Bundle"},
 	{"two entries with one fullUrl", bundle("collection", `{"fullUrl":"http://example.org/Patient/1","resource":`+patient(`"active":true`)+`},{"fullUrl":"http://example.org/Patient/1","resource":`+patient(`"active":true`)+`}`), "error bdl-7 at Bundle"},
+	{"an entry whose fullUrl says another id", bundle("collection", `{"fullUrl":"http://example.org/fhir/Patient/2","resource":`+patient(`"id":"1","active":true`)+`}`), "error bdl-url at Bundle.entry[0].fullUrl"},
+	{"an entry whose fullUrl says another type", bundle("collection", `{"fullUrl":"http://example.org/fhir/Group/1","resource":`+patient(`"id":"1","active":true`)+`}`), "error bdl-url at Bundle.entry[0].fullUrl"},
+	{"an entry whose fullUrl is not whole", bundle("collection", `{"fullUrl":"Patient/1","resource":`+patient(`"id":"1","active":true`)+`}`), "error bdl-url at Bundle.entry[0].fullUrl"},
+	{"an entry whose fullUrl names nothing of REST", bundle("collection", `{"fullUrl":"http://example.org/people/7","resource":`+patient(`"id":"1","active":true`)+`}`), ""},
 	{"an entry without a resourceType", bundle("collection", `{"resource":{"active":true}}`), "error type at Bundle.entry[0].resource"},
 }
 

@@ -162,6 +162,8 @@ type step struct {
 	name, typ string
 	at        int32
 	def, of   string // the path of the definition, and the type, of what stands here
+
+	node, extra fhir.Node // what stands here
 }
 
 type seen struct{ expression, key, profile string }
@@ -175,9 +177,9 @@ func (r *run) push(name, typ string, at int) {
 }
 
 // stand notes what the definition says of the element at hand.
-func (r *run) stand(def, of string) {
+func (r *run) stand(def, of string, n, extra fhir.Node) {
 	top := &r.path[len(r.path)-1]
-	top.def, top.of = def, of
+	top.def, top.of, top.node, top.extra = def, of, n, extra
 }
 
 func (r *run) pop() { r.path = r.path[:len(r.path)-1] }
