@@ -84,6 +84,10 @@ func TestLibrary(t *testing.T) {
 		{name: "what is not referred to", url: "/StructureDefinition?_has:Basic:subject:_id=nobody&_total=accurate&_elements=url", status: 200, contains: `"total":0`},
 		{name: "what others do not see refers to nothing", url: "/StructureDefinition?_has:Basic:subject:code:text=x&_total=accurate&_elements=url", as: &clinic, status: 200, contains: `"total":0`},
 
+		{name: "across types", url: "?_type=Basic,StructureDefinition,CompartmentDefinition&_id=Slot,patient&_total=accurate&_elements=url", status: 200, contains: `"total":2 & "id":"Slot" & "id":"patient" & "mode":"match"`},
+		{name: "across types, page by page", url: "?_type=Basic,CompartmentDefinition&_count=2&_elements=url", status: 200, contains: `"resourceType":"Basic" & "id":"device" & "next"`, excludes: `"id":"encounter"`},
+		{name: "in the whole system", url: "?_id=administrative-gender&_total=accurate&_summary=true", status: 200, contains: `"total":2 & "resourceType":"CodeSystem" & "resourceType":"ValueSet"`},
+
 		{name: "put", method: "PUT", url: "/StructureDefinition/Patient", body: `{"resourceType":"StructureDefinition","id":"Patient"}`, status: 403},
 		{name: "put a new one", method: "PUT", url: "/CompartmentDefinition/x", body: `{"resourceType":"CompartmentDefinition","id":"x"}`, status: 403},
 		{name: "post", method: "POST", url: "/NamingSystem", body: `{"resourceType":"NamingSystem"}`, status: 403},
