@@ -98,7 +98,7 @@ func fold(s string) string {
 			// as it is
 		} else if r >= 'A' && r <= 'Z' {
 			r += 'a' - 'A'
-		} else if r == '\'' || r == '.' || r == '’' || unicode.Is(unicode.M, r) {
+		} else if r == '\'' || r == '.' || r == '’' || r >= utf8.RuneSelf && unicode.Is(unicode.M, r) {
 			continue
 		} else if unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsControl(r) {
 			space = true
@@ -108,7 +108,9 @@ func fold(s string) string {
 			b.WriteByte(' ')
 		}
 		space = false
-		if plain, ok := strokes[r]; ok {
+		if r < utf8.RuneSelf {
+			b.WriteByte(byte(r))
+		} else if plain, ok := strokes[r]; ok {
 			b.WriteString(plain)
 		} else {
 			b.WriteRune(r)

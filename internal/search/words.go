@@ -61,13 +61,14 @@ func (ix *indexer) texts(doc *fhir.Document) {
 }
 
 func (ix *indexer) wordsOf(param string, texts ...string) {
-	first := len(ix.entries)
+	seen := make(map[string]bool)
 	for _, text := range texts {
 		for word := range strings.FieldsSeq(fold(text)) {
-			if len(ix.entries)-first >= maxDistinct {
+			if len(seen) >= maxDistinct {
 				return
 			}
-			if len(word) <= maxWord && !slices.ContainsFunc(ix.entries[first:], func(e store.Entry) bool { return e.Value == word }) {
+			if len(word) <= maxWord && !seen[word] {
+				seen[word] = true
 				ix.add(store.Entry{Param: param, Kind: store.String, Value: word})
 			}
 		}
