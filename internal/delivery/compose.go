@@ -36,8 +36,8 @@ func (s *Service) owner(r store.Reader, sub store.Subscriber) (auth.Principal, e
 // notification begins a notification of a kind.
 func (s *Service) notification(sub store.Subscriber, o subscription.Order, kind subscription.Kind) subscription.Notification {
 	return subscription.Notification{
-		Name:         fmt.Sprintf("Subscription/%s/%s/%d/%d", sub.ID, kind, sub.Events, s.Clock().UnixMicro()),
-		Subscription: sub.ID, Topic: o.Topic, Status: sub.Status, Kind: kind, Total: sub.Events, At: s.Clock(), Payload: o.Payload,
+		Name:         fmt.Sprintf("Subscription/%s/%s/%d/%d", sub.ID, kind, sub.Events, s.now().UnixMicro()),
+		Subscription: sub.ID, Topic: o.Topic, Status: sub.Status, Kind: kind, Total: sub.Events, At: s.now(), Payload: o.Payload,
 	}
 }
 

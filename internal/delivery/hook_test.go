@@ -505,7 +505,7 @@ func TestHeartbeat(t *testing.T) {
 	w.put(hospitalSystem, sub{id: "s1", criteria: "Observation", endpoint: r.URL, content: "empty", heartbeat: 60}.String())
 	s := w.until("s1", has("active"))
 	r.next(t)
-	if want := w.clock().Add(time.Minute); !s.Due.Equal(want) {
+	if want := w.clock().Truncate(time.Microsecond).Add(time.Minute); !s.Due.Equal(want) {
 		t.Fatalf("due %v, want %v", s.Due, want)
 	}
 	w.pass(40 * time.Second)

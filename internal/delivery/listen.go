@@ -61,8 +61,8 @@ func (s *Service) Listen(ctx context.Context, p auth.Principal, socket Socket, m
 		return ErrFull
 	}
 	defer s.leave(wake)
-	l := &listener{s: s, socket: socket, bound: map[string]*binding{}, idle: s.Clock()}
-	end := s.Clock().Add(longest)
+	l := &listener{s: s, socket: socket, bound: map[string]*binding{}, idle: s.now()}
+	end := s.now().Add(longest)
 	timer := time.NewTimer(lookAgain)
 	defer timer.Stop()
 	for {
@@ -70,7 +70,7 @@ func (s *Service) Listen(ctx context.Context, p auth.Principal, socket Socket, m
 		if err != nil {
 			return err
 		}
-		now := s.Clock()
+		now := s.now()
 		if !now.Before(end) || len(l.bound) == 0 && now.Sub(l.idle) >= unboundTime {
 			return errClose
 		}
@@ -148,7 +148,7 @@ func (l *listener) bind(ctx context.Context, p auth.Principal, id string) error 
 		return fhir.Errorf(fhir.CodeTooCostly, "", "A websocket can listen to at most %d Subscriptions.", maxBound)
 	}
 	var greeting []byte
-	b := &binding{by: p, last: l.s.Clock()}
+	b := &binding{by: p, last: l.s.now()}
 	err := l.s.answer(ctx, p, "subscription-bind", "Subscription/"+id, func(tx store.Tx) error {
 		sub, o, err := l.s.mine(tx, p, id)
 		switch {
@@ -204,7 +204,7 @@ func (l *listener) news(ctx context.Context, id string, wait *time.Duration) (mo
 	var sub store.Subscriber
 	var o subscription.Order
 	var n subscription.Notification
-	now := l.s.Clock()
+	now := l.s.now()
 	err = l.s.Store.View(ctx, func(r store.Reader) (err error) {
 		if sub, o, err = l.s.mine(r, b.by, id); err != nil {
 			return err
@@ -240,7 +240,7 @@ func (l *listener) news(ctx context.Context, id string, wait *time.Duration) (mo
 		}
 	}
 	if o.Heartbeat > 0 && !o.Plain() {
-		*wait = min(*wait, max(0, b.last.Add(o.Heartbeat).Sub(l.s.Clock())))
+		*wait = min(*wait, max(0, b.last.Add(o.Heartbeat).Sub(l.s.now())))
 	}
 	return n.Kind == subscription.EventNotification, nil
 }
@@ -248,7 +248,7 @@ func (l *listener) news(ctx context.Context, id string, wait *time.Duration) (mo
 func (l *listener) unbind(id string) {
 	delete(l.bound, id)
 	if len(l.bound) == 0 {
-		l.idle = l.s.Clock()
+		l.idle = l.s.now()
 	}
 }
 
@@ -266,7 +266,7 @@ func (l *listener) write(ctx context.Context, b *binding, o subscription.Order, 
 		return errClose
 	}
 	l.s.count(store.Subscriber{}, nil)
-	b.last = l.s.Clock()
+	b.last = l.s.now()
 	if len(n.Events) == 0 {
 		return nil
 	}

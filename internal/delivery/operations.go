@@ -171,7 +171,7 @@ func (s *Service) Events(ctx context.Context, p auth.Principal, q EventQuery) ([
 		if n, body = s.fit(n); o.Payload == subscription.Empty {
 			return nil
 		}
-		return shown(tx, s.Clock(), p, n.Events)
+		return shown(tx, s.now(), p, n.Events)
 	})
 	return body, err
 }
@@ -207,13 +207,13 @@ func (s *Service) answer(ctx context.Context, p auth.Principal, operation, targe
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return audit.Write(tx, s.Clock(), p, audit.Entry{Action: "E", Operation: operation, Target: target})
+		return audit.Write(tx, s.now(), p, audit.Entry{Action: "E", Operation: operation, Target: target})
 	})
 	if code := fhir.CodeOf(err); err == nil || code != fhir.CodeForbidden && code != fhir.CodeNotFound {
 		return err
 	}
 	unwritten := s.Store.Update(ctx, func(tx store.Tx) error {
-		return audit.Write(tx, s.Clock(), p, audit.Entry{Action: "E", Operation: operation, Target: target, Outcome: audit.Refused})
+		return audit.Write(tx, s.now(), p, audit.Entry{Action: "E", Operation: operation, Target: target, Outcome: audit.Refused})
 	})
 	if unwritten != nil {
 		return unwritten

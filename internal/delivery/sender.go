@@ -42,9 +42,7 @@ func (s *Service) Stop() {
 	}
 	cancel()
 	<-done
-	for range cap(s.slots) { // whoever attends to a Subscription has one
-		s.slots <- struct{}{}
-	}
+	s.attending.Wait()
 }
 
 func (s *Service) run(ctx context.Context) {
@@ -62,7 +60,7 @@ func (s *Service) run(ctx context.Context) {
 		}
 		failing = err != nil
 		for _, sub := range claimed {
-			go s.attend(ctx, sub)
+			s.attending.Go(func() { s.attend(ctx, sub) })
 		}
 		timer.Reset(s.Poll)
 		select {
@@ -81,7 +79,7 @@ func (s *Service) claim(ctx context.Context) (claimed []store.Subscriber, err er
 	if free == 0 {
 		return nil, nil // the next that ends wakes the loop
 	}
-	now := s.Clock()
+	now := s.now()
 	due := func(r store.Reader) (list []store.Subscriber, err error) {
 		all, err := r.DueSubscribers(now, free+len(s.slots))
 		s.mu.Lock()
@@ -180,7 +178,7 @@ func (s *Service) next(ctx context.Context, sub store.Subscriber) (a act, err er
 	if a.order, err = subscription.ReadOrder(sub); err != nil {
 		return a, err
 	}
-	now := s.Clock()
+	now := s.now()
 	err = s.Store.View(ctx, func(r store.Reader) (err error) {
 		a.by, err = s.owner(r, sub)
 		if !a.order.End.IsZero() && !now.Before(a.order.End) {
@@ -288,7 +286,7 @@ func (s *Service) do(ctx context.Context, sub store.Subscriber, a act) (after st
 
 // settle writes down what came of an act.
 func (s *Service) settle(tx store.Tx, sub *store.Subscriber, a act, f *failure) (more bool, err error) {
-	now, before := s.Clock(), sub.Status
+	now, before := s.now(), sub.Status
 	status, reason := sub.Status, ""
 	switch {
 	case f != nil:

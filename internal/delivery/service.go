@@ -61,6 +61,8 @@ type Service struct {
 	slots  chan struct{}
 	random func() float64
 
+	attending sync.WaitGroup
+
 	settled func(store.Subscriber) // of tests: after each act was written down
 
 	mu        sync.Mutex
@@ -116,7 +118,7 @@ func (s *Service) Receive(tx store.Tx, p auth.Principal, id string, doc *fhir.Do
 	if err != nil {
 		return nil, err
 	}
-	now := s.Clock()
+	now := s.now()
 	old, err := tx.Subscriber(id)
 	known := err == nil
 	var before subscription.Order
@@ -231,7 +233,7 @@ func (s *Service) turn(tx store.Tx, sub *store.Subscriber, status, reason string
 	if _, err := s.Records.Put(tx, record.Version{Doc: doc, ID: sub.ID, Method: "PUT", Before: before, By: auth.Exchange}); err != nil {
 		return err
 	}
-	return audit.Write(tx, s.Clock(), auth.Exchange, audit.Entry{
+	return audit.Write(tx, s.now(), auth.Exchange, audit.Entry{
 		Action: "U", Operation: "update", Target: "Subscription/" + sub.ID, Organization: sub.Organization,
 	})
 }
@@ -272,3 +274,6 @@ func signal(c chan struct{}) {
 
 // Set gives the topics.
 func (s *Service) Set() *subscription.Set { return s.Topics }
+
+// now gives the time as the store keeps it.
+func (s *Service) now() time.Time { return s.Clock().Truncate(time.Microsecond) }

@@ -101,7 +101,7 @@ func (s *Service) Token(ctx context.Context, p auth.Principal, ids []string) (To
 	if err != nil {
 		return Token{}, err
 	}
-	expires := s.Clock().Add(TokenLife).Truncate(time.Second)
+	expires := s.now().Add(TokenLife).Truncate(time.Second)
 	sealed := seal.Seal(nil, nil, fhir.Marshal(pass{p.ID, p.Organization, p.Scopes, bound, expires.Unix()}), []byte(passPlace))
 	return Token{base64.RawURLEncoding.EncodeToString(sealed), expires, bound}, nil
 }
@@ -122,7 +122,7 @@ func (s *Service) admit(token string) (auth.Principal, []string, error) {
 		return auth.Principal{}, nil, refused
 	}
 	var v pass
-	if err := json.Unmarshal(raw, &v); err != nil || !s.Clock().Before(time.Unix(v.Expires, 0)) {
+	if err := json.Unmarshal(raw, &v); err != nil || !s.now().Before(time.Unix(v.Expires, 0)) {
 		return auth.Principal{}, nil, refused
 	}
 	return auth.Principal{Kind: auth.Client, ID: v.Client, Organization: v.Organization, Scopes: v.Scopes}, slices.Clone(v.Subscriptions), nil

@@ -100,7 +100,7 @@ func newWorld(t testing.TB, path string) *world {
 
 func worldOf(t testing.TB, st store.Store) *world {
 	t.Helper()
-	w := &world{TB: t, store: st, log: &bytes.Buffer{}, settled: make(chan store.Subscriber, 4096), now: time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)}
+	w := &world{TB: t, store: st, log: &bytes.Buffer{}, settled: make(chan store.Subscriber, 4096), now: time.Date(2026, 11, 23, 2, 0, 0, 123_456_789, time.UTC)}
 	topics, err := subscription.New(subscription.Default())
 	if err != nil {
 		t.Fatal(err)
@@ -299,6 +299,7 @@ func newReceiver(t testing.TB) *receiver {
 	r := &receiver{came: make(chan got, 4096)}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(body))
 		r.came <- got{req.Method, req.URL.Path, req.Header, string(body)}
 		r.mu.Lock()
 		answer := r.answer
