@@ -81,10 +81,10 @@ func TestTopic(t *testing.T) {
 	}
 	// Nothing secret or personal is in any version, or in the log.
 	page, err := w.exchange.History(context.Background(), hospitalSystem, exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: "Subscription", ID: "s1", Count: 10}})
-	if err != nil || len(page.Resources) < 2 {
-		t.Fatalf("%d versions, %v", len(page.Resources), err)
+	if err != nil || len(page.Matches) < 2 {
+		t.Fatalf("%d versions, %v", len(page.Matches), err)
 	}
-	for _, v := range page.Resources {
+	for _, v := range page.Matches {
 		if strings.Contains(string(v.Body), "very-secret") {
 			t.Errorf("a version shows the secret: %s", v.Body)
 		}
