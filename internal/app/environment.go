@@ -113,6 +113,8 @@ A demo (` + "`jumpa up`" + ` without ` + "`--no-demo`" + `) works on loopback on
 
 ` + "`--kafka-continue`" + ` is for the one start after the embedded broker has lost messages, which it says: it goes on behind them, and consumers miss what was lost.
 
+[deploy/jumpa.conf](../deploy/jumpa.conf) is a file that holds them all.
+
 This page is what ` + "`jumpa config`" + ` prints.
 `
 
