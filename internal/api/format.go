@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -181,6 +182,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	switch {
 	case errors.As(err, &tooLong) || int64(len(body)) > limit:
 		return nil, fhir.Errorf(fhir.CodeTooLong, "", "The body is larger than %d bytes.", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fhir.Errorf(fhir.CodeTimeout, "", "The body did not arrive in time.").WithStatus(http.StatusRequestTimeout)
 	case err != nil:
 		return nil, fhir.Errorf(fhir.CodeInvalid, "", "The body did not arrive whole.")
 	}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,7 +113,9 @@ type Observer struct {
 	Clock func() time.Time
 	// Proxies are the addresses of reverse proxies, whose X-Forwarded-For is
 	// believed. Without them the peer of the connection counts.
-	Proxies  []netip.Prefix
+	Proxies []netip.Prefix
+	// BodyTime is how long a body may take to arrive: 30 seconds when it is 0.
+	BodyTime time.Duration
 	duration *prometheus.HistogramVec
 }
 
@@ -128,7 +132,7 @@ func NewObserver(log *slog.Logger, clock func() time.Time, registry prometheus.R
 // methods bounds the values of the metric's label.
 var methods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
 
-// bodyTime is how long a body may take to arrive.
+// bodyTime is how long a body may take to arrive when nothing else is said.
 const bodyTime = 30 * time.Second
 
 // Watch wraps the outermost handler. Paths are logged as the patterns of their
@@ -141,7 +145,7 @@ func (o *Observer) Watch(next http.Handler) http.Handler {
 		rec := &watched{ResponseWriter: w}
 		w.Header().Set("X-Request-Id", s.trace)
 		if r.ContentLength != 0 && r.Body != nil {
-			r.Body = inTime(w, r.Body)
+			r.Body = inTime(w, r.Body, cmp.Or(o.BodyTime, bodyTime))
 		}
 		defer func() {
 			p := recover()
@@ -196,9 +200,9 @@ type timedBody struct {
 
 // inTime sets a deadline for a body, which ends once it is there: the answer
 // may take longer. Where there is no connection there is no deadline.
-func inTime(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
+func inTime(w http.ResponseWriter, body io.ReadCloser, limit time.Duration) io.ReadCloser {
 	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(bodyTime)) != nil {
+	if control.SetReadDeadline(time.Now().Add(limit)) != nil {
 		return body
 	}
 	return &timedBody{body, func() { _ = control.SetReadDeadline(time.Time{}) }}
@@ -207,7 +211,7 @@ func inTime(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
 // Read implements io.Reader.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if errors.Is(err, io.EOF) { // after another error net/http must not wait for what is left
 		b.whole()
 	}
 	return n, err
