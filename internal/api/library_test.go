@@ -72,6 +72,10 @@ func TestLibrary(t *testing.T) {
 		{name: "terminology", url: "/TerminologyCapabilities/exchange", status: 200, contains: `"uri":"http://fhir.hie.moh.gov.my/CodeSystem/service-type-my-core"`},
 		{name: "the statement", url: "/CapabilityStatement?software=jumpa&resource=Patient&mode=server&_elements=url", status: 200, contains: `"id":"exchange" & SUBSETTED`, excludes: `"interaction"`},
 
+		{name: "profiles of a type", url: "/StructureDefinition?type=Slot&derivation=constraint&_elements=url", status: 200, contains: `StructureDefinition/Slot-my-core`},
+		{name: "an operation by its code", url: "/OperationDefinition?code=validate&_total=accurate", status: 200, contains: `"total":1 & "name":"resource"`},
+		{name: "labels in use", url: "/StructureDefinition/$meta", status: 200, contains: `"valueMeta"`},
+
 		{name: "referred to by a condition", method: "POST", url: "/Basic", body: slots, status: 201, contains: `"reference":"StructureDefinition/Slot"`},
 		{name: "included", url: "/Basic?subject=StructureDefinition/Slot&_include=Basic:subject", status: 200, contains: `"mode":"include" & "path":"Slot.overbooked"`},
 		{name: "what refers to it", url: "/StructureDefinition?_id=Slot&_revinclude=Basic:subject", status: 200, contains: `"mode":"include" & "resourceType":"Basic"`},
@@ -86,7 +90,8 @@ func TestLibrary(t *testing.T) {
 
 		{name: "across types", url: "?_type=Basic,StructureDefinition,CompartmentDefinition&_id=Slot,patient&_total=accurate&_elements=url", status: 200, contains: `"total":2 & "id":"Slot" & "id":"patient" & "mode":"match"`},
 		{name: "across types, page by page", url: "?_type=Basic,CompartmentDefinition&_count=2&_elements=url", status: 200, contains: `"resourceType":"Basic" & "id":"device" & "next"`, excludes: `"id":"encounter"`},
-		{name: "in the whole system", url: "?_id=administrative-gender&_total=accurate&_summary=true", status: 200, contains: `"total":2 & "resourceType":"CodeSystem" & "resourceType":"ValueSet"`},
+		{name: "across types that are all its own", url: "?_type=CodeSystem,ValueSet&_id=administrative-gender&_total=accurate&_summary=true", status: 200, contains: `"total":2 & "resourceType":"CodeSystem" & "resourceType":"ValueSet"`},
+		{name: "not among the records of the whole system", url: "?_id=administrative-gender&_total=accurate&_summary=true", status: 200, contains: `"total":0`},
 
 		{name: "put", method: "PUT", url: "/StructureDefinition/Patient", body: `{"resourceType":"StructureDefinition","id":"Patient"}`, status: 403},
 		{name: "put a new one", method: "PUT", url: "/CompartmentDefinition/x", body: `{"resourceType":"CompartmentDefinition","id":"x"}`, status: 403},

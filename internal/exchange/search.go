@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/audit"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/search"
@@ -16,7 +15,8 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 // allowed gives a query that finds what the principal may see. A type that may
 // not be searched has no matches; when no other is left the query is refused.
-// What the exchange is made of is no part of a search of several types.
+// What the exchange is made of is part of a search of several types when they
+// are named.
 func allowed(p auth.Principal, req search.Request) (store.Query, error) {
 	q := req.Query
 	types := q.Types
@@ -27,10 +27,7 @@ func allowed(p auth.Principal, req search.Request) (store.Query, error) {
 	var refused error
 	q.Organization, q.Open = "", nil
 	for _, typ := range types {
-		if q.Type == "" && auth.Derived(typ) {
-			if req.Applied.Has("_type") {
-				return q, fhir.Errorf(fhir.CodeNotSupported, "", "%s resources are made by the exchange itself and are searched by themselves, not together with other types.", typ)
-			}
+		if q.Type == "" && auth.Derived(typ) && !req.Applied.Has("_type") {
 			continue
 		}
 		grant, err := auth.Allow(p, auth.Search, typ)

@@ -178,6 +178,25 @@ func (r reader) List(q store.Query) (l store.Listing, err error) {
 	return listed(l, found, q.After, q.Before, q.Count)
 }
 
+// Values implements store.Reader.
+func (r reader) Values(typ, param, organization string, limit int) ([]string, error) {
+	s := r.library.shelves[typ]
+	if s == nil {
+		return r.Reader.Values(typ, param, organization, limit)
+	}
+	var all []string
+	for _, b := range s.indexed() {
+		for _, e := range b.values() {
+			if e.Param == param {
+				all = append(all, e.Value)
+			}
+		}
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:min(limit, len(all))], nil
+}
+
 // shelfMark begins a Listing.Last that is a place in the library.
 const shelfMark = "@"
 
@@ -258,6 +277,10 @@ func (t tx) MaySee(typ, id, organization string) (bool, error) {
 func (t tx) Search(q store.Query) (store.Page, error) { return t.reads.Search(q) }
 
 func (t tx) List(q store.Query) (store.Listing, error) { return t.reads.List(q) }
+
+func (t tx) Values(typ, param, organization string, limit int) ([]string, error) {
+	return t.reads.Values(typ, param, organization, limit)
+}
 
 func (t tx) ListHistory(q store.HistoryQuery) (store.Listing, error) { return t.reads.ListHistory(q) }
 

@@ -79,6 +79,11 @@ func TestOver(t *testing.T) {
 				t.Errorf("search of %q: %+v %v", typ, page, err)
 			}
 		}
+		for limit, want := range map[int]string{3: "Device| Encounter| Patient|", 9: "Device| Encounter| Patient| Practitioner| RelatedPerson|"} {
+			if values, err := r.Values("CompartmentDefinition", "code", "o2", limit); strings.Join(values, " ") != want || err != nil {
+				t.Errorf("%d values are %v: %v", limit, values, err)
+			}
+		}
 		q, h := store.Query{Type: "CompartmentDefinition", Count: 3}, store.HistoryQuery{Type: "CompartmentDefinition", Count: 3}
 		for part, want := range []string{"device encounter patient", "practitioner relatedPerson"} {
 			for _, list := range []func() (store.Listing, error){
