@@ -69,10 +69,10 @@ func (cs *CodeSystem) Relation(a, b string) (string, error) {
 }
 
 // Check asks whether a code is valid. Of several codings, those of a
-// CodeableConcept, one suffices. A Coding without a system stands for a value of
-// type code.
+// CodeableConcept, one suffices.
 type Check struct {
 	Codings  []Coding
+	Infer    bool   // a code without a system may be that of any system; else it is valid nowhere
 	Abstract bool   // a concept that only groups others will do
 	Language string // of the display that is given back
 }
@@ -91,6 +91,9 @@ type Verdict struct {
 func (s *Set) Check(q Check) (Verdict, error) {
 	return check(q, func(c Coding) (*member, error) {
 		system := c.System
+		if system == "" && !q.Infer {
+			return nil, nil
+		}
 		if system == "" {
 			systems := s.having(c.Code)
 			if len(systems) > 1 {
@@ -127,6 +130,9 @@ func (s *Set) why(system string) string {
 // cannot be known here.
 func (s *Service) Check(cs *CodeSystem, q Check) (Verdict, error) {
 	return check(q, func(c Coding) (*member, error) {
+		if c.System == "" && !q.Infer {
+			return nil, nil
+		}
 		if c.System != "" {
 			if of, known := s.CodeSystem(c.System); !known && c.System != cs.URL || known && of.URL != cs.URL {
 				return nil, nil // of another system
@@ -163,7 +169,7 @@ func check(q Check, find func(Coding) (*member, error), wrong string) (Verdict, 
 			unknown = err
 			continue
 		case m == nil:
-			no = append(no, fmt.Sprintf("The code %s%s %s", shown(c.Code), ofSystem(c.System), wrong))
+			no = append(no, fmt.Sprintf("The code %s%s %s", shown(c.Code), ofSystem(c.System, q.Infer), wrong))
 			continue
 		}
 		v := Verdict{Result: true, Inactive: m.inactive, Coding: Coding{m.system, m.version, m.code, m.displayIn(q.Language)}}
@@ -189,9 +195,12 @@ func check(q Check, find func(Coding) (*member, error), wrong string) (Verdict, 
 	return best, nil
 }
 
-func ofSystem(system string) string {
-	if system == "" {
-		return ""
+func ofSystem(system string, infer bool) string {
+	switch {
+	case system != "":
+		return " of the system " + shown(system)
+	case !infer:
+		return ", which names no system,"
 	}
-	return " of the system " + shown(system)
+	return ""
 }

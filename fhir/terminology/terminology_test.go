@@ -291,6 +291,9 @@ func TestDisplaysAndLetters(t *testing.T) {
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "plant"}}}, false, ""},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/plants", Code: "plant"}}, Abstract: true}, true, ""},
 		{terminology.Check{Codings: []terminology.Coding{{System: "http://x/other", Code: "oak"}, {System: "http://x/plants", Code: "oak"}}}, true, "Oak"},
+		{terminology.Check{Codings: []terminology.Coding{{Code: "oak"}}}, false, ""},
+		{terminology.Check{Codings: []terminology.Coding{{Code: "oak"}}, Infer: true}, true, "Oak"},
+		{terminology.Check{Codings: []terminology.Coding{{Code: "moss"}}, Infer: true}, false, ""},
 		{terminology.Check{}, false, ""},
 	} {
 		v, err := set.Check(c.check)

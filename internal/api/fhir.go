@@ -180,6 +180,7 @@ var routes = []fhirRoute{
 		{"POST", "$everything", auth.Read, (*FHIR).everything},
 	}},
 	{"/{type}/$lookup", aboutCodes("$lookup", (*FHIR).lookup)},
+	{"/{type}/{id}/$lookup", aboutCodes("$lookup", (*FHIR).lookup)},
 	{"/{type}/$validate-code", aboutCodes("$validate-code", (*FHIR).validateCode)},
 	{"/{type}/{id}/$validate-code", aboutCodes("$validate-code", (*FHIR).validateCode)},
 	{"/{type}/$subsumes", aboutCodes("$subsumes", (*FHIR).subsumes)},

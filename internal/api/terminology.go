@@ -229,8 +229,8 @@ func (f *FHIR) validateCode(w http.ResponseWriter, r *http.Request) error {
 	for i := range check.Codings {
 		check.Codings[i].Display = cmp.Or(check.Codings[i].Display, q.text("display"))
 	}
-	if code := q.text("code"); code != "" {
-		check.Codings = append(check.Codings, terminology.Coding{Code: code, Display: q.text("display")})
+	if code := q.text("code"); code != "" { // whose system is that of the code system or value set
+		check.Codings, check.Infer = append(check.Codings, terminology.Coding{Code: code, Display: q.text("display")}), true
 	} else if len(q.parts["coding"])+len(q.values["coding"])+len(q.parts["codeableConcept"]) == 0 {
 		return missing("Name what is to be checked: code, coding or codeableConcept.")
 	}
@@ -261,7 +261,7 @@ func (q question) checkInSet(check terminology.Check) (terminology.Verdict, erro
 	}
 	for i := range check.Codings {
 		c := &check.Codings[i]
-		if c.System == "" && len(q.parts["codeableConcept"]) == 0 {
+		if c.System == "" && check.Infer {
 			c.System = q.text("system")
 		}
 		c.Version = cmp.Or(c.Version, q.text("systemVersion"))

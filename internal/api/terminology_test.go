@@ -66,6 +66,7 @@ func TestTerminology(t *testing.T) {
 		{name: "lookup of a spelling of the guide", url: "/CodeSystem/$lookup?system=" + mycore.Root + "Valueset/encounter-class-my-core&code=VR", status: 200, contains: `"valueString":"Virtual"`},
 		{name: "lookup of a version", url: "/CodeSystem/$lookup?system=" + genderSystem + "&code=female&version=4.0.1", status: 200, contains: "Female"},
 		{name: "lookup of another version", url: "/CodeSystem/$lookup?system=" + genderSystem + "&code=female&version=3.0.2", status: 404, contains: "in version 4.0.1 alone"},
+		{name: "lookup in a record", url: "/CodeSystem/service-type-my-core/$lookup?code=VCE", status: 200, contains: `"valueString":"Education Virtual Consultation"`},
 		{name: "lookup of no code", url: "/CodeSystem/$lookup?system=" + genderSystem, status: 400, contains: `"required"`},
 		{name: "lookup of no system", url: "/CodeSystem/$lookup?code=female", status: 400, contains: `"required"`},
 		{name: "lookup of a wrong code", url: "/CodeSystem/$lookup?system=" + genderSystem + "&code=Female", status: 404, contains: `"not-found"`},
@@ -96,6 +97,9 @@ func TestTerminology(t *testing.T) {
 		// ValueSet/$validate-code
 		{name: "a code in a value set", url: "/ValueSet/$validate-code?url=" + genderSet + "&system=" + genderSystem + "&code=male", status: 200, contains: yes + ` & "name":"system","valueUri":"` + genderSystem + `"`},
 		{name: "a code without a system", url: "/ValueSet/$validate-code?url=" + genderSet + "&code=male", status: 200, contains: yes + " & " + genderSystem},
+		{name: "a coding without a system", url: "/ValueSet/$validate-code", body: asking("url", "valueUri", genderSet, "coding", "valueCoding", `{"code":"male"}`), status: 200, contains: no + " & names no system"},
+		{name: "a coding without a system in a code system", url: "/CodeSystem/$validate-code", body: asking("url", "valueUri", genderSystem, "coding", "valueCoding", `{"code":"male"}`), status: 200, contains: no + " & names no system"},
+		{name: "a code in too many systems", url: "/ValueSet/$validate-code?code=x", body: compose(`{"system":"http://a","concept":[{"code":"x"}]},{"system":"http://b","concept":[{"code":"x"}]}`), status: 400, contains: "name the system"},
 		{name: "with a version", url: "/ValueSet/$validate-code?url=" + genderSet + "&valueSetVersion=4.0.1&code=male", status: 200, contains: yes},
 		{name: "with another version", url: "/ValueSet/$validate-code?url=" + genderSet + "&valueSetVersion=3.0.1&code=male", status: 404},
 		{name: "of another version of the system", url: "/ValueSet/$validate-code?url=" + genderSet + "&systemVersion=3.0.1&code=male", status: 422},
