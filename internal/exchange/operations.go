@@ -38,6 +38,14 @@ func (s *Service) Validate(ctx context.Context, p auth.Principal, v Validation) 
 	if _, err := auth.Allow(p, action, v.Type); err != nil {
 		return nil, s.refused(ctx, p, "E", "validate", about, err)
 	}
+	if v.Mode == "profile" && len(v.Profiles) == 0 {
+		return nil, fhir.Errorf(fhir.CodeRequired, "", "Name the profile by which the record is to be judged.").WithStatus(400)
+	}
+	if v.Mode == "update" && v.ID == "" && v.Doc != nil {
+		if v.ID = v.Doc.ID(); v.ID == "" {
+			return nil, fhir.Errorf(fhir.CodeRequired, "", "An update is of a record with an id. Name it in the address or in the resource.").WithStatus(400)
+		}
+	}
 	if v.Doc == nil && v.Mode != "delete" {
 		if v.ID == "" {
 			return nil, fhir.Errorf(fhir.CodeRequired, "", "Send the resource that is to be validated.").WithStatus(400)
@@ -51,14 +59,26 @@ func (s *Service) Validate(ctx context.Context, p auth.Principal, v Validation) 
 		}
 	}
 	var issues fhir.Issues
+	taken := true // as far as the form goes
 	if v.Doc != nil {
 		issues = s.validator().Answer(ctx, v.Doc, s.Mode, v.Profiles...)
+		if _, err := s.validate(v.Doc); err != nil {
+			taken = false
+		} else if issues.Err() != nil && (v.Mode == "create" || v.Mode == "update") {
+			issues = append(issues, informationf("The exchange takes in such a record all the same, and stores it with these as warnings."))
+		}
 	}
-	err := s.Store.View(ctx, func(r store.Reader) error { return s.rehearse(r, p, v, issues.Err() == nil, &issues) })
+	err := s.Store.View(ctx, func(r store.Reader) error { return s.rehearse(r, p, v, taken, &issues) })
 	if err != nil {
 		return nil, s.refused(ctx, p, "E", "validate", about, err)
 	}
 	return issues, s.trail(ctx, p, audit.Entry{Action: "E", Operation: "validate", Target: about})
+}
+
+func informationf(format string, args ...any) *fhir.Error {
+	e := fhir.Errorf(fhir.CodeInformational, "", format, args...)
+	e.Severity = fhir.SeverityInformation
+	return e
 }
 
 // rehearse goes through what a write does before it writes.
