@@ -61,7 +61,7 @@ func child(path string) {
 	writes, _ := strconv.Atoi(os.Getenv(childWrites))
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the parent is gone
 	for range writes {
-		w.put(hospitalSystem, observation("o1", rand.Int(), "final"))
+		w.put(hospitalSystem, observation("o1", rand.IntN(1<<30), "final"))
 		fmt.Println("written")
 	}
 	for s := w.subscriber("s1"); s.Status != "active" || s.Done < s.Events; s = w.subscriber("s1") {
