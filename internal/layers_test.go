@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"fhir"},
 	{"fhir/fhirpath", "fhir/fhirpath/internal/gen"},
 	{"fhir/r4", "fhir/r4/gen"},
-	{"fhir/fhirxml", "fhir/terminology"},
+	{"fhir/fhirxml", "fhir/r4/r4test", "fhir/terminology"},
 	{"fhir/validate"},
 	{"mycore"},
 	{"internal/store", "internal/meeting"},

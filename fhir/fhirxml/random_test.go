@@ -2,186 +2,20 @@ package fhirxml
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
-	"math/rand/v2"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/fhir"
-	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/r4/r4test"
 )
 
-// maker makes documents that the definitions allow in form: any element, any
-// type, any value, with or without companions.
-type maker struct {
-	*rand.Rand
-	values int // how many values may still be made
-	depth  int // of the resource at hand
-}
-
-func (m *maker) resource(name string, depth int) map[string]any {
-	t, _ := r4.LookupType(name)
-	outer := m.depth
-	m.depth = depth
-	object := m.object(t.Root, depth)
-	m.depth = outer
-	object["resourceType"] = name
-	object["id"] = "a1"
-	delete(object, "_id")
-	return object
-}
-
-func (m *maker) object(content *r4.Element, depth int) map[string]any {
-	object := map[string]any{}
-	for _, el := range content.Children {
-		// Half of a resource's elements, a few of those deeper down, and few
-		// of those that every type has.
-		often := 50
-		if strings.Contains(el.Path, "xtension") || depth < m.depth {
-			often = 15
-		}
-		if m.values <= 0 || m.IntN(100) >= often {
-			continue
-		}
-		m.element(object, el, depth)
-	}
-	if len(object) == 0 {
-		object["id"] = "only"
-	}
-	return object
-}
-
-func (m *maker) element(object map[string]any, el *r4.Element, depth int) {
-	name, typ := el.Name, ""
-	if len(el.Types) > 0 {
-		typ = el.Types[m.IntN(len(el.Types))].Code
-	}
-	if el.Choice {
-		name += strings.ToUpper(typ[:1]) + typ[1:]
-	}
-	m.values--
-	switch {
-	case el.Attribute:
-		object[name] = m.text()
-	case typ == "xhtml":
-		object[name] = m.div()
-	case r4.IsPrimitive(typ):
-		m.primitives(object, name, typ, el.List())
-	case depth <= 0:
-	case typ == "Resource":
-		all := m.list(el, func() any { return m.resource(m.resourceName(), depth-1) })
-		object[name] = all
-	default:
-		object[name] = m.list(el, func() any { return m.object(el.Content(typ), depth-1) })
-	}
-}
-
-func (m *maker) resourceName() string {
-	all := r4.Types()
-	for {
-		if t := all[m.IntN(len(all))]; r4.IsResource(t.Name) {
-			return t.Name
-		}
-	}
-}
-
-func (m *maker) list(el *r4.Element, one func() any) any {
-	if !el.List() {
-		return one()
-	}
-	var all []any
-	for range 1 + m.IntN(3) {
-		all = append(all, one())
-	}
-	return all
-}
-
-// primitives makes a value, a companion, or both, with nulls where one of two
-// lists has a gap.
-func (m *maker) primitives(object map[string]any, name, typ string, list bool) {
-	n := 1
-	if list {
-		n += m.IntN(3)
-	}
-	values, unders := make([]any, n), make([]any, n)
-	haveValue, haveUnder := false, false
-	for i := range n {
-		kind := m.IntN(6)
-		if kind != 0 {
-			values[i], haveValue = m.value(typ), true
-		}
-		if kind <= 1 {
-			unders[i], haveUnder = m.companion(), true
-		}
-	}
-	if haveValue {
-		object[name] = values
-		if !list {
-			object[name] = values[0]
-		}
-	}
-	if haveUnder {
-		object["_"+name] = unders
-		if !list {
-			object["_"+name] = unders[0]
-		}
-	}
-}
-
-func (m *maker) companion() any {
-	if m.IntN(2) == 0 {
-		return map[string]any{"id": m.text()}
-	}
-	return map[string]any{"extension": []any{map[string]any{"url": "http://e/" + m.text(), "valueDecimal": m.value("decimal")}}}
-}
-
-func (m *maker) value(typ string) any {
-	switch typ {
-	case "boolean":
-		return m.IntN(2) == 0
-	case "integer":
-		return json.Number(fmt.Sprint(m.IntN(2000) - 1000))
-	case "positiveInt", "unsignedInt":
-		return json.Number(fmt.Sprint(m.IntN(1000)))
-	case "decimal":
-		return json.Number([]string{"0", "-0", "1.00", "101.68650", "0.10e1", "1E+400", "-2e-7", "12345678901234567890.000"}[m.IntN(8)])
-	case "id":
-		return "x-1"
-	}
-	return m.text()
-}
-
-func (m *maker) text() string {
-	letters := []rune("abcXYZ 09-./:&<>\"'\\\t\n\r;#é漢😀\u00a0\u2028]]>&amp;\ufffd")
-	var b strings.Builder
-	for range 1 + m.IntN(12) {
-		b.WriteRune(letters[m.IntN(len(letters))])
-	}
-	return b.String()
-}
-
-func (m *maker) div() string {
-	b := `<div xmlns="http://www.w3.org/1999/xhtml" xml:lang='ms'>`
-	for range m.IntN(4) {
-		b += []string{"<p>é &amp; &lt;b&gt;</p>", "<br/>", "<!-- - -->", "\n\t <b >\"x'</b\n>", "<![CDATA[<&]]>", `<a href="?a=1&amp;b=2" title='"'>x</a>`, `<x:p xmlns:x="http://www.w3.org/1999/xhtml" x:a=""/>`}[m.IntN(7)]
-	}
-	return b + "</div>"
-}
-
 func TestAnyDocumentOfTheDefinitionsSurvives(t *testing.T) {
-	names := []string{}
-	for _, typ := range r4.Types() {
-		if r4.IsResource(typ.Name) {
-			names = append(names, typ.Name)
-		}
-	}
+	names := r4test.Resources()
 	used := map[string]bool{}
 	for seed := range uint64(4) {
 		for i, name := range names {
-			m := &maker{rand.New(rand.NewPCG(seed, uint64(i))), 400, 0}
-			made := m.resource(name, 6)
+			m := r4test.New(seed, uint64(i), 400)
+			made := m.Resource(name, 6)
 			doc := mustParse(t, string(fhir.Marshal(made)))
 			x := mustEncode(t, doc)
 			agreeOnXML(t, x)
@@ -225,8 +59,8 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	for i, name := range []string{"Patient", "Bundle", "Parameters", "Observation", "Questionnaire"} {
-		m := &maker{rand.New(rand.NewPCG(99, uint64(i))), 60, 0}
-		f.Add(mustEncode(f, mustParse(f, string(fhir.Marshal(m.resource(name, 4))))))
+		m := r4test.New(99, uint64(i), 60)
+		f.Add(mustEncode(f, mustParse(f, string(fhir.Marshal(m.Resource(name, 4))))))
 	}
 	f.Add([]byte(`<f:Basic xmlns:f="http://hl7.org/fhir" xmlns:h='http://www.w3.org/1999/xhtml'><f:text><h:div><![CDATA[]]>&#x20;</h:div></f:text></f:Basic>`))
 	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`))

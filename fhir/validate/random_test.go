@@ -4,161 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/r4/r4test"
 	"github.com/jumpa-hie/jumpa/fhir/validate"
 )
-
-// maker makes documents from the definitions: right ones, but for the rules in
-// FHIRPath, of which it knows nothing.
-type maker struct {
-	*rand.Rand
-	values int
-}
-
-func (m *maker) resource(typ string, depth int) map[string]any {
-	t, _ := r4.LookupType(typ)
-	o := m.object(t.Root, depth)
-	o["resourceType"] = typ
-	return o
-}
-
-func (m *maker) object(c *r4.Element, depth int) map[string]any {
-	o := map[string]any{}
-	for _, el := range c.Children {
-		switch {
-		case el.Max == 0, el.Name == "contained", el.Name == "extension" && c.Path != "Extension", el.Name == "modifierExtension", el.Name == "id" && c.Path == "Extension":
-			continue
-		case c.Path == "Extension" && el.Name == "extension":
-			continue
-		case el.Min == 0 && (depth <= 0 || m.values > 300 || m.IntN(4) > 0) && !(c.Path == "Extension" && el.Choice):
-			continue
-		}
-		typ, name := "", el.Name
-		if len(el.Types) > 0 {
-			t := el.Types[m.IntN(len(el.Types))]
-			typ = t.Code
-			if el.Choice {
-				name += strings.ToUpper(typ[:1]) + typ[1:]
-			}
-		}
-		if el.List() {
-			list := []any{}
-			for range 1 + m.IntN(2) + el.Min/2 {
-				list = append(list, m.value(el, typ, depth-1))
-			}
-			o[name] = list
-		} else {
-			o[name] = m.value(el, typ, depth-1)
-			if r4.IsPrimitive(typ) && typ != "xhtml" && m.IntN(12) == 0 && el.Name != "id" && !(c.Path == "Extension") {
-				o["_"+name] = map[string]any{"extension": []any{map[string]any{"url": "http://hl7.org/fhir/StructureDefinition/x", "valueCode": "y"}}}
-			}
-		}
-	}
-	if _, _, ok := c.Child("extension"); ok && (len(o) == 0 || len(o) == 1 && o["id"] != nil) {
-		o["extension"] = []any{map[string]any{"url": "http://hl7.org/fhir/StructureDefinition/x", "valueString": "y"}}
-	}
-	return o
-}
-
-func (m *maker) value(el *r4.Element, typ string, depth int) any {
-	m.values++
-	switch same := el.Repeats(); {
-	case same != nil:
-		return m.object(same, depth-1)
-	case len(el.Children) > 0:
-		return m.object(el, depth)
-	case typ == "Resource":
-		return m.resource("Basic", depth-2)
-	case r4.IsPrimitive(typ):
-		return m.primitive(el, typ)
-	case typ == "Reference":
-		return map[string]any{"reference": m.target(el) + "/" + strconv.Itoa(m.IntN(1000))}
-	}
-	if el.Binding != nil && el.Binding.Strength == "required" {
-		if vs, ok := r4.LookupValueSet(el.Binding.ValueSet); ok {
-			c := vs.Codes[m.IntN(len(vs.Codes))]
-			coding := map[string]any{"system": c.System, "code": c.Code}
-			switch typ {
-			case "CodeableConcept":
-				return map[string]any{"coding": []any{coding}}
-			case "Coding", "Quantity":
-				return coding
-			}
-		}
-	}
-	t, _ := r4.LookupType(typ)
-	for _, ref := range el.Types {
-		if ref.Code == typ && len(ref.Profiles) > 0 {
-			if p, ok := r4.LookupType(ref.Profiles[0]); ok {
-				t = p
-			}
-		}
-	}
-	return m.object(t.Root, depth)
-}
-
-func (m *maker) target(el *r4.Element) string {
-	for _, t := range el.Types {
-		if t.Code == "Reference" && len(t.Targets) > 0 {
-			if target := t.Targets[m.IntN(len(t.Targets))]; r4.IsResource(target) {
-				return target
-			}
-		}
-	}
-	return "Patient"
-}
-
-func (m *maker) primitive(el *r4.Element, typ string) any {
-	if el.Binding != nil {
-		if vs, ok := r4.LookupValueSet(el.Binding.ValueSet); ok && (typ == "code" || typ == "string" || typ == "uri") {
-			return vs.Codes[m.IntN(len(vs.Codes))].Code
-		}
-	}
-	pick := func(list ...any) any { return list[m.IntN(len(list))] }
-	switch typ {
-	case "boolean":
-		return pick(true, false)
-	case "integer":
-		return pick(0, -1, 2147483647, -2147483648)
-	case "positiveInt":
-		return pick(1, 2147483647)
-	case "unsignedInt":
-		return pick(0, 2147483647)
-	case "decimal":
-		return pick(0.5, -1, 1e10)
-	case "date":
-		return pick("2026", "2026-11", "2024-02-29")
-	case "dateTime":
-		return pick("2026", "2026-11", "2026-11-23", "2026-11-23T09:00:00+08:00", "2016-12-31T23:59:60.123Z")
-	case "instant":
-		return pick("2026-11-23T09:00:00+08:00", "2026-11-23T09:00:00.1Z")
-	case "time":
-		return pick("00:00:00", "23:59:59.999")
-	case "base64Binary":
-		return pick("YQ==", "YWI=", "YWJj YWJj")
-	case "id":
-		return pick("a", "A-1.b")
-	case "oid":
-		return pick("urn:oid:1.2.3", "urn:oid:2.16.840")
-	case "uuid":
-		return "urn:uuid:0b7c9a52-6f0e-4d6c-9a4e-3a1f5c2d7e88"
-	case "uri", "url", "canonical":
-		return pick("http://example.org/a", "urn:oid:1.2.3", "relative/path")
-	case "code":
-		return pick("a", "a b")
-	case "xhtml":
-		return `<div xmlns="http://www.w3.org/1999/xhtml"><p>x</p></div>`
-	}
-	if el.Name == "id" {
-		return pick("a", "b-1")
-	}
-	return pick("x", "two words", "line\nline", "ünï")
-}
 
 func keyOf(i *fhir.Error) string {
 	_, rest, _ := strings.Cut(i.Diagnostics, "(rule ")
@@ -178,8 +31,8 @@ func TestDocumentsFromTheDefinitionsAreRight(t *testing.T) {
 			continue
 		}
 		for seed := range uint64(12) {
-			m := &maker{Rand: rand.New(rand.NewPCG(seed, 1))}
-			raw := fhir.Marshal(m.resource(typ.Name, 5))
+			m := r4test.NewSound(seed, 1)
+			raw := fhir.Marshal(m.Resource(typ.Name, 5))
 			doc := parsed(t, string(raw))
 			for _, i := range v.Validate(t.Context(), doc) {
 				key := keyOf(i)
@@ -211,18 +64,18 @@ func short(raw []byte) string {
 // change is a way to break any document.
 var changes = []struct {
 	name string
-	do   func(m *maker, o map[string]any, key string) bool
+	do   func(m *r4test.Sound, o map[string]any, key string) bool
 }{
-	{"an element is renamed", func(_ *maker, o map[string]any, key string) bool {
+	{"an element is renamed", func(_ *r4test.Sound, o map[string]any, key string) bool {
 		o[key+"Zz"] = o[key]
 		delete(o, key)
 		return true
 	}},
-	{"a value becomes null", func(_ *maker, o map[string]any, key string) bool {
+	{"a value becomes null", func(_ *r4test.Sound, o map[string]any, key string) bool {
 		o[key] = nil
 		return true
 	}},
-	{"a value goes into a list, or out of it", func(_ *maker, o map[string]any, key string) bool {
+	{"a value goes into a list, or out of it", func(_ *r4test.Sound, o map[string]any, key string) bool {
 		if l, ok := o[key].([]any); ok {
 			o[key] = l[0]
 		} else {
@@ -230,11 +83,11 @@ var changes = []struct {
 		}
 		return true
 	}},
-	{"an empty list", func(_ *maker, o map[string]any, key string) bool {
+	{"an empty list", func(_ *r4test.Sound, o map[string]any, key string) bool {
 		o[key] = []any{}
 		return true
 	}},
-	{"another JSON kind", func(_ *maker, o map[string]any, key string) bool {
+	{"another JSON kind", func(_ *r4test.Sound, o map[string]any, key string) bool {
 		switch o[key].(type) {
 		case []any:
 			o[key] = []any{[]any{}}
@@ -255,8 +108,8 @@ func TestDocumentsThatAreBrokenAreFound(t *testing.T) {
 			continue
 		}
 		for n, change := range changes {
-			m := &maker{Rand: rand.New(rand.NewPCG(uint64(n), 2))}
-			o := m.resource(typ.Name, 5)
+			m := r4test.NewSound(uint64(n), 2)
+			o := m.Resource(typ.Name, 5)
 			inner, key := place(m, o)
 			if key == "" {
 				continue
@@ -279,7 +132,7 @@ func TestDocumentsThatAreBrokenAreFound(t *testing.T) {
 }
 
 // place picks a member anywhere in an object.
-func place(m *maker, o map[string]any) (map[string]any, string) {
+func place(m *r4test.Sound, o map[string]any) (map[string]any, string) {
 	type at struct {
 		o   map[string]any
 		key string
