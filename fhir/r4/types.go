@@ -28,6 +28,7 @@ type Type struct {
 	Abstract bool   // Resource, DomainResource, Element, BackboneElement
 	Profile  bool   // a profile on the type Base: SimpleQuantity, MoneyQuantity
 	Base     string // the type it is made from, "" for Resource and Element
+	Draft    bool   // for trial use, where the others are normative
 	Pattern  string // a primitive's regular expression over its whole text, "" when there is none
 
 	// Root is the type itself as an element: it has the type's constraints
@@ -250,6 +251,7 @@ func (p *typeParser) begin(f *fields) {
 		t.Profile = true
 	}
 	t.Pattern = f.next()
+	t.Draft = f.next() == "draft"
 	p.at, p.byPath, p.stack = t, map[string]*Element{}, p.stack[:0]
 	p.types[t.Name] = t
 }

@@ -25,7 +25,7 @@ func TestLibrary(t *testing.T) {
 		contains, excludes      string // parts divided by " & "
 	}{
 		{name: "read", url: "/StructureDefinition/Patient", status: 200,
-			contains: `"url":"http://hl7.org/fhir/StructureDefinition/Patient" & "versionId":"1" & "path":"Patient.contact.name" & "short":"A name associated with the contact person" & "key":"pat-1" & "valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"`},
+			contains: `"url":"http://hl7.org/fhir/StructureDefinition/Patient" & "versionId":"1" & "path":"Patient.contact.name" & "short":"A name associated with the contact person" & "key":"pat-1" & "valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1"`},
 		{name: "read of the guide", url: "/StructureDefinition/Encounter-my-core", status: 200, contains: `"derivation":"constraint" & "versionId":"1"`},
 		{name: "read as XML", url: "/CompartmentDefinition/patient", header: header{"Accept": mediaXML}, status: 200, contains: `<code value="Patient"/> & <param value="subject"/>`},
 		{name: "a large one as XML", url: "/StructureDefinition/ElementDefinition", header: header{"Accept": mediaXML}, status: 200, contains: `<path value="ElementDefinition.binding.valueSet"/>`},
@@ -42,6 +42,7 @@ func TestLibrary(t *testing.T) {
 		{name: "by url", url: "/StructureDefinition?url=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":1 & "id":"Patient" & "mode":"match"`},
 		{name: "by type", url: "/StructureDefinition?type=Patient&_total=accurate&_elements=id,url", status: 200, contains: `"total":3 & "id":"Patient" & "id":"Patient-my-core" & "id":"Patient-my-core-1.0.0"`, excludes: `"snapshot"`},
 		{name: "by kind", url: "/StructureDefinition?kind=primitive-type&_summary=count", status: 200, contains: `"total":20`},
+		{name: "what is normative", url: "/StructureDefinition?status=active&kind=resource&derivation=specialization&_total=accurate&_elements=url", status: 200, contains: `"total":12 & "id":"Observation"`, excludes: `"id":"Encounter"`},
 		{name: "by derivation and base", url: "/StructureDefinition?derivation=constraint&base=http://hl7.org/fhir/StructureDefinition/Patient&_total=accurate", status: 200, contains: `"total":2 & "id":"Patient-my-core" & "version":"2024" & "version":"1.0.0"`},
 		{name: "by an element", url: "/StructureDefinition?path=Slot.overbooked&_total=accurate&_summary=true", status: 200, contains: `"total":1 & "id":"Slot"`, excludes: `"element"`},
 		{name: "by a binding", url: "/StructureDefinition?valueset=http://hl7.org/fhir/ValueSet/slotstatus", status: 200, contains: `"id":"Slot"`},

@@ -113,6 +113,9 @@ func structureOf(t *r4.Type) structure {
 		Copyright: "HL7 publishes the definitions of FHIR under CC0. This is a rendering of them by the exchange, from what it works by itself.",
 		Kind:      kinds[t.Kind], Abstract: t.Abstract, Type: t.Name,
 	}
+	if t.Draft {
+		s.Status = "draft"
+	}
 	if t.Base != "" {
 		s.BaseDefinition, s.Derivation = structureURL+t.Base, "specialization"
 	}
@@ -146,8 +149,11 @@ func (w *structureWriter) add(e, parent *r4.Element) {
 		ID: e.Path, Path: e.Path, Short: text.Short, Definition: text.Short, Min: e.Min, Max: maximum(e), Base: origin{first.Path, first.Min, maximum(first)},
 		Type: w.types(e), IsModifier: e.Modifier, IsModifierReason: text.Modifier, IsSummary: e.Summary,
 	}
-	if e.Attribute {
+	switch {
+	case e.Attribute:
 		out.Representation = []string{"xmlAttr"}
+	case w.t.Name == "xhtml" && e.Name == "value":
+		out.Representation = []string{"xhtml"}
 	}
 	if same := e.Repeats(); same != nil {
 		out.ContentReference = "#" + same.Path
@@ -157,6 +163,9 @@ func (w *structureWriter) add(e, parent *r4.Element) {
 	}
 	if e.Binding != nil {
 		out.Binding = &binding{e.Binding.Strength, e.Binding.ValueSet}
+		if e.Binding.Strength == "required" && strings.HasPrefix(e.Binding.ValueSet, "http://hl7.org/fhir/") {
+			out.Binding.ValueSet += "|" + release // required codes are those of the release
+		}
 	}
 	w.elements = append(w.elements, out)
 	for _, c := range e.Children {

@@ -17,10 +17,10 @@ type source struct {
 }
 
 type structure struct {
-	Name, Kind, FHIRVersion, Derivation string
-	BaseDefinition                      string
-	Abstract                            bool
-	Snapshot                            struct{ Element []map[string]json.RawMessage }
+	Name, Kind, Status, FHIRVersion, Derivation string
+	BaseDefinition                              string
+	Abstract                                    bool
+	Snapshot                                    struct{ Element []map[string]json.RawMessage }
 }
 
 type extension struct{ URL, ValueURL, ValueString string }

@@ -98,7 +98,7 @@ func writeTypes(in *source) (string, error) {
 				return "", fmt.Errorf("%s: %w", e.Path, err)
 			}
 		}
-		line(&types, "T", s.Name, kind, strings.TrimPrefix(s.BaseDefinition, structureURL), role, pattern)
+		line(&types, "T", s.Name, kind, strings.TrimPrefix(s.BaseDefinition, structureURL), role, pattern, strings.TrimPrefix(s.Status, "active"))
 		types.WriteString(elements.String())
 	}
 	if corrected != len(errata) {
