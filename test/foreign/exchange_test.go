@@ -324,10 +324,10 @@ func (p *patient) awaitAppointment(ctx context.Context) error {
 	}
 }
 
-// blocks gives the commands of docs/integration.md for a flow.
-func blocks(t *testing.T, flow string) string {
+// blocks gives the commands of a page of the documentation for a flow.
+func blocks(t *testing.T, page, flow string) string {
 	t.Helper()
-	f, err := os.Open("../../docs/integration.md")
+	f, err := os.Open(filepath.Join("../../docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func blocks(t *testing.T, flow string) string {
 		}
 	}
 	if lines.Err() != nil || script.Len() == 0 {
-		t.Fatalf("docs/integration.md has no commands for %s: %v", flow, lines.Err())
+		t.Fatalf("docs/%s has no commands for %s: %v", page, flow, lines.Err())
 	}
 	return script.String()
 }

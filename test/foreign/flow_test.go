@@ -27,7 +27,7 @@ func TestDocumentedCommands(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			h := start(t)
 			script := filepath.Join(t.TempDir(), f.name+".sh")
-			if err := os.WriteFile(script, []byte("set -euo pipefail\n"+blocks(t, f.name)), 0o600); err != nil {
+			if err := os.WriteFile(script, []byte("set -euo pipefail\n"+blocks(t, "integration.md", f.name)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			h.run(exec.CommandContext(h.ctx, "bash", script), f.patients(h.cast.Patients)...)
