@@ -31,6 +31,15 @@ func (c codesOf) Has(system, code string) bool {
 	return c.Contains(system, code) != terminology.Out
 }
 
+// Some gives codes for messages.
+func (c codesOf) Some(most int) (names []string) {
+	all := c.Codings()
+	for _, coding := range all[:min(len(all), most)] {
+		names = append(names, coding.Code)
+	}
+	return names
+}
+
 func (c codesOf) HasCode(code string) bool { return c.Set.HasCode(code) || !c.Complete() }
 
 // judgeCode tells whether a code system has a code under a display. The

@@ -40,6 +40,7 @@ func TestMistakesAreAnsweredWithOneLine(t *testing.T) {
 func TestSettingsOfTheEnvironmentAreChecked(t *testing.T) {
 	for name, value := range map[string]string{
 		"JUMPA_VALIDATION":       "severe",
+		"JUMPA_MYCORE":           "2025",
 		"JUMPA_CHECK_IN_BEFORE":  "soon",
 		"JUMPA_GRACE":            "-5m",
 		"JUMPA_PUBLIC_URL":       "hie.example.my",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/validate"
@@ -62,7 +63,11 @@ func (c validateCommand) validate(v *mycore.Validator, name string, mode mycore.
 		if severity == "" {
 			severity = fhir.SeverityError
 		}
-		fmt.Printf("%s: %s: %s: %s (%s)\n", name, severity, i.Expression, i.Diagnostics, i.Code)
+		said := i.Diagnostics
+		if !strings.HasPrefix(said, i.Expression) {
+			said = i.Expression + ": " + said
+		}
+		fmt.Printf("%s: %s: %s (%s)\n", name, severity, said, i.Code)
 	}
 	if issues.Err() != nil {
 		return false

@@ -60,11 +60,7 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 		return
 	}
 	list := ""
-	if vs, ok := set.(*r4.ValueSet); ok {
-		var names []string
-		for _, c := range vs.Codes[:min(len(vs.Codes), 13)] {
-			names = append(names, c.Code)
-		}
+	if names := some(set, 13); names != nil {
 		list = " Use " + oneOf(names) + "."
 	}
 	if strength == "required" {
@@ -78,6 +74,19 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 	if coded {
 		r.warn(s, fhir.CodeCodeInvalid, "The code is not in the value set %s. Use one of its codes when one fits.", valueSet)
 	}
+}
+
+// some gives codes of a value set, where it can name them.
+func some(set Codes, most int) (names []string) {
+	switch set := set.(type) {
+	case *r4.ValueSet:
+		for _, c := range set.Codes[:min(len(set.Codes), most)] {
+			names = append(names, c.Code)
+		}
+	case Lister:
+		return set.Some(most)
+	}
+	return names
 }
 
 // codedType tells whether a value of a type is a code. A text or a URI is one

@@ -351,11 +351,14 @@ func (r *run) counted(c *view, n, others int, slice string) {
 		return
 	}
 	at, suffix, what := r.here()+"."+c.name, "", "The element"
-	if slice != "" {
-		suffix, what = ":"+slice, "The slice "+slice
-	}
 	if c.short != "" {
-		what += " (" + c.short + ")"
+		what = strings.ToUpper(c.short[:1]) + c.short[1:]
+	}
+	if slice != "" {
+		suffix = ":" + slice
+		if c.short == "" {
+			what = "The slice " + slice
+		}
 	}
 	low, high := source{"min" + suffix, c.min.profile, c.el.Path}, source{"max" + suffix, c.max.profile, c.el.Path}
 	missing := fhir.CodeRequired

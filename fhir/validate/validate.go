@@ -56,6 +56,9 @@ type Codes interface {
 	Has(system, code string) bool // in the given system
 }
 
+// Lister is a Codes that can name some of its codes, for messages.
+type Lister interface{ Some(most int) []string }
+
 // CodeFault is what is wrong with a code of a code system.
 type CodeFault uint8
 
