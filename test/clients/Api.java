@@ -369,6 +369,19 @@ public class Api {
           .include(Observation.INCLUDE_SUBJECT).include(Patient.INCLUDE_ORGANIZATION.asRecursive()).returnBundle(Bundle.class).execute();
       same(2, ids(chain, Bundle.SearchEntryMode.INCLUDE).size());
     });
+    step("compartments", () -> {
+      Bundle found = client.search().forResource(Patient.class).withIdAndCompartment(run + "-p", "Observation")
+          .where(Observation.STATUS.exactly().code("corrected")).returnBundle(Bundle.class).execute();
+      same(List.of(first.getValue()), ids(found));
+    });
+    step("search of the whole system", () -> {
+      Bundle start = client.search().byUrl(client.getServerBase() + "?_type=Patient,Observation&_count=4&_lastUpdated=ge" + client.read().resource(Observation.class)
+          .withIdAndVersion(first.getIdPart(), "1").execute().getMeta().getLastUpdatedElement().getValueAsString().replace("+", "%2B"))
+          .returnBundle(Bundle.class).execute();
+      List<String> all = allIds(start);
+      holds(all.contains(first.getValue()), "the first Observation");
+      same(all.size(), new HashSet<>(all).size());
+    });
     step("summaries, elements and time", () -> {
       Bundle count = client.search().forResource(Observation.class).where(Observation.SUBJECT.hasId("Patient/" + run + "-p"))
           .summaryMode(SummaryEnum.COUNT).returnBundle(Bundle.class).execute();

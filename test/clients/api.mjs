@@ -57,7 +57,7 @@ step('capabilities', async () => {
   const statement = await fhir.capabilityStatement();
   assert.equal(statement.fhirVersion, '4.0.1');
   capabilities = new CapabilityTool(statement);
-  for (const interaction of ['transaction', 'batch', 'history-system']) {
+  for (const interaction of ['transaction', 'batch', 'history-system', 'search-system']) {
     assert.ok(capabilities.serverCan(interaction), interaction);
   }
   for (const interaction of ['read', 'vread', 'update', 'patch', 'delete', 'history-instance', 'history-type', 'create', 'search-type']) {
@@ -227,6 +227,32 @@ step('references are followed', async () => {
   const resource = await fhir.resolve({ reference: observation(1).subject.reference });
   assert.equal(resource.id, patient.id);
   assert.equal((await fhir.resolve({ reference: `${fhir.baseUrl}/Patient/${patient.id}` })).id, patient.id);
+});
+
+step('compartments', async () => {
+  const compartment = { resourceType: 'Patient', id: patient.id };
+  const bundle = await fhir.search({ resourceType: 'Observation', compartment, searchParams: { status: 'corrected' } });
+  assert.deepEqual(ids(bundle), [`Observation/${first.id}`]);
+  const posted = await fhir.search({ resourceType: 'Observation', compartment, options: { postSearch: true } });
+  assert.equal(ids(posted).length, 7);
+  const all = await fhir.request(`Patient/${patient.id}/*?_count=100`);
+  assert.ok(ids(all).includes(`Observation/${first.id}`));
+});
+step('search of the whole system', async () => {
+  const searchParams = { _type: 'Patient,Observation', _lastUpdated: `ge${first.meta.lastUpdated}`, _count: 4 };
+  for (const options of [{}, { postSearch: true }]) {
+    const all = (await pages(await fhir.systemSearch({ searchParams, options }))).flatMap((p) => ids(p));
+    assert.ok(all.includes(`Observation/${first.id}`));
+    assert.equal(new Set(all).size, all.length);
+  }
+});
+step('pages stand still while records change', async () => {
+  const bundle = await fhir.search({ resourceType: 'Observation', searchParams: { subject: `Patient/${patient.id}`, _count: 2, _sort: 'date' } });
+  const extra = await fhir.create({ resourceType: 'Observation', body: observation(3) });
+  const all = (await pages(bundle)).flatMap((p) => ids(p));
+  await fhir.delete({ resourceType: 'Observation', id: extra.id });
+  assert.equal(all.length, 7);
+  assert.equal(new Set(all).size, 7);
 });
 
 // ---- Bundles and conditions
