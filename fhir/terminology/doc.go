@@ -1,6 +1,6 @@
 // Package terminology answers questions about codes: what a code means, whether
-// it belongs to a code system or a value set, which codes a value set has, and
-// which code stands above another.
+// it belongs to a code system or a value set, which codes a value set has, which
+// code stands above another, and what a code is in another system.
 //
 //	t, err := terminology.New(terminology.Options{Documents: own})
 //	set, err := t.Set("http://hl7.org/fhir/ValueSet/administrative-gender")
@@ -23,6 +23,7 @@
 //
 // Where codes are not known the answer is Unknown and never Out: no code is
 // called wrong because its system is not here. Definitions of concepts that are
-// longer than 240 bytes are left out, as are comments, supplements and concept
-// maps. There is one version of each definition.
+// longer than 240 bytes are left out, as are comments and supplements. There is
+// one version of each definition. What concept maps say only together with other
+// facts is passed over.
 package terminology

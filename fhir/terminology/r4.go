@@ -19,6 +19,11 @@ import (
 //	F property op value                  a filter of it
 //	U url                                a value set of it
 //	C code display                       a code that it lists
+//	M url id version name title status source target   a concept map between two value sets
+//	G source version target version      codes of one system in another
+//	E code                               a code of the source
+//	T code equivalence                   what it is in the target
+//	W mode code display                  what all other codes of the source are
 //
 // An id that is the end of the URL, and the use "display", are left out.
 //
@@ -31,11 +36,12 @@ const displayUse = "http://terminology.hl7.org/CodeSystem/designation-usage"
 type catalog struct {
 	systems map[string]func() *CodeSystem
 	sets    map[string]func() *ValueSet
+	maps    map[string]func() *ConceptMap
 	ids     map[string]string // type/id → URL
 }
 
 func newCatalog() catalog {
-	return catalog{map[string]func() *CodeSystem{}, map[string]func() *ValueSet{}, map[string]string{}}
+	return catalog{map[string]func() *CodeSystem{}, map[string]func() *ValueSet{}, map[string]func() *ConceptMap{}, map[string]string{}}
 }
 
 // release is what R4 defines: where each definition begins and ends is found
@@ -44,17 +50,21 @@ var release = sync.OnceValue(func() catalog {
 	c := newCatalog()
 	for start := 0; start < len(r4Text); {
 		end := start
-		for end == start || end < len(r4Text) && r4Text[end] != 'S' && r4Text[end] != 'V' {
+		for end == start || end < len(r4Text) && !strings.ContainsRune("SVM", rune(r4Text[end])) {
 			end += strings.IndexByte(r4Text[end:], '\n') + 1 // each line has an end
 		}
 		text := r4Text[start:end]
 		f := fields{text[:strings.IndexByte(text, '\n')]}
-		if tag, url := f.next(), f.next(); tag == "S" {
+		switch tag, url := f.next(), f.next(); tag {
+		case "S":
 			c.ids["CodeSystem/"+f.id(url)] = url
 			c.systems[url] = sync.OnceValue(func() *CodeSystem { return readSystem(text) })
-		} else {
+		case "V":
 			c.ids["ValueSet/"+f.id(url)] = url
 			c.sets[url] = sync.OnceValue(func() *ValueSet { return readValueSet(text) })
+		case "M":
+			c.ids["ConceptMap/"+f.id(url)] = url
+			c.maps[url] = sync.OnceValue(func() *ConceptMap { return readConceptMap(text) })
 		}
 		start = end
 	}
@@ -149,4 +159,28 @@ func readValueSet(text string) *ValueSet {
 		}
 	}
 	return vs
+}
+
+func readConceptMap(text string) *ConceptMap {
+	m := new(ConceptMap)
+	var g *Group
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		f := fields{line}
+		switch f.next() {
+		case "M":
+			m.URL = f.next()
+			m.ID, m.Version, m.Name, m.Title, m.Status, m.Source, m.Target = f.id(m.URL), f.next(), f.next(), f.next(), f.next(), f.next(), f.next()
+		case "G":
+			m.Groups = append(m.Groups, Group{Source: f.next(), SourceVersion: f.next(), Target: f.next(), TargetVersion: f.next()})
+			g = &m.Groups[len(m.Groups)-1]
+		case "E":
+			g.Elements = append(g.Elements, Mapping{Code: f.next()})
+		case "T":
+			e := &g.Elements[len(g.Elements)-1]
+			e.Targets = append(e.Targets, Mapped{Code: f.next(), Equivalence: f.next()})
+		case "W":
+			g.Unmapped, g.Fixed = f.next(), Mapped{Code: f.next(), Display: f.next()}
+		}
+	}
+	return m
 }

@@ -486,3 +486,85 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// The concept maps of R4 lead from codes that there are to codes that there are.
+func TestConceptMapsOfTheRelease(t *testing.T) {
+	s := service(t, terminology.Options{})
+	all := s.ConceptMaps("", "")
+	mappings := 0
+	for _, m := range all {
+		for _, g := range m.Groups {
+			source, known := s.CodeSystem(g.Source)
+			target, also := s.CodeSystem(g.Target)
+			for _, e := range g.Elements {
+				for _, to := range e.Targets {
+					mappings++
+					if to.Equivalence == "" || (to.Code == "") != (to.Equivalence == "unmatched") {
+						t.Errorf("%s: %s is %q by %q", m.URL, e.Code, to.Code, to.Equivalence)
+					}
+					if !known || !also || !source.Complete() || !target.Complete() || to.Code == "" {
+						continue
+					}
+					answer := s.Translate(m, terminology.Translation{Codings: []terminology.Coding{{System: g.Source, Code: e.Code}}, Target: g.Target})
+					if !slices.ContainsFunc(answer, func(a terminology.Match) bool { return a.Code == to.Code && a.Equivalence == to.Equivalence }) {
+						t.Errorf("%s: %s is not translated to %s", m.URL, e.Code, to.Code)
+					}
+					back := s.Translate(m, terminology.Translation{Codings: []terminology.Coding{{System: g.Target, Code: to.Code}}, Reverse: true})
+					if !slices.ContainsFunc(back, func(a terminology.Match) bool { return a.Code == e.Code }) {
+						t.Errorf("%s: %s does not lead back to %s", m.URL, to.Code, e.Code)
+					}
+				}
+			}
+		}
+	}
+	if len(all) != 18 || mappings < 300 {
+		t.Errorf("%d maps with %d mappings", len(all), mappings)
+	}
+	if _, ok := s.ConceptMap("http://hl7.org/fhir/ConceptMap/cm-administrative-gender-v2|4.0.1"); !ok {
+		t.Error("a map is not known by its version")
+	}
+	if _, ok := s.ConceptMap("http://hl7.org/fhir/ConceptMap/cm-administrative-gender-v2|3"); ok {
+		t.Error("a map is known by another version")
+	}
+}
+
+// What is wider one way is narrower the other way.
+func TestTranslate(t *testing.T) {
+	s := guide(t)
+	m, err := terminology.ReadConceptMap(parse(t, `{"resourceType":"ConceptMap","group":[{"source":"`+mycore.SystemEncounterClass+`","target":"http://x","targetVersion":"1","element":[
+		{"code":"VR","target":[{"code":"v","equivalence":"wider"},{"code":"w","equivalence":"equal","dependsOn":[{"property":"p","value":"q"}]}]},
+		{"code":"AMB","display":"Outpatient","target":[{"equivalence":"unmatched"}]},{"code":"IMP"}],"unmapped":{"mode":"provided"}},
+		{"source":"http://y","target":"http://z","element":[{"code":"VR","target":[{"code":"z","equivalence":"subsumes"}]}],"unmapped":{"mode":"fixed","code":"f","display":"F"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		system, code, target string
+		reverse              bool
+		want                 string
+	}{
+		{system: mycore.SystemEncounterClass, code: "VR", want: "http://x|v wider"},
+		{system: mycore.Root + "ValueSet/encounter-class-my-core", code: "VR", want: "http://x|v wider"}, // a spelling
+		{code: "VR", want: "http://x|v wider, http://z|z subsumes"},
+		{code: "VR", target: "http://z", want: "http://z|z subsumes"},
+		{system: mycore.SystemEncounterClass, code: "AMB", want: "http://x| unmatched"},
+		{system: mycore.SystemEncounterClass, code: "IMP", want: ""},
+		{system: mycore.SystemEncounterClass, code: "PAC", want: "http://x|PAC equal"},
+		{system: "http://y", code: "other", want: "http://z|f relatedto"},
+		{system: "http://x", code: "v", reverse: true, want: mycore.SystemEncounterClass + "|VR narrower"},
+		{system: "http://z", code: "z", reverse: true, want: "http://y|VR specializes"},
+		{system: "http://x", code: "w", reverse: true, want: ""},
+		{system: "http://elsewhere", code: "VR", want: ""},
+	} {
+		var got []string
+		for _, a := range s.Translate(m, terminology.Translation{Codings: []terminology.Coding{{System: c.system, Code: c.code}}, Target: c.target, Reverse: c.reverse}) {
+			got = append(got, a.System+"|"+a.Code+" "+a.Equivalence)
+			if a.Matches() == (a.Equivalence == "unmatched") {
+				t.Errorf("%+v", a)
+			}
+		}
+		if text := strings.Join(got, ", "); text != c.want {
+			t.Errorf("%s|%s: %q, want %q", c.system, c.code, text, c.want)
+		}
+	}
+}

@@ -79,6 +79,7 @@ func (s *server) tryAll(typ string) []attempt {
 	try("$lookup", "GET", at+"/$lookup?code=male&system="+about, "", nil)
 	try("$validate-code", "GET", at+"/$validate-code?code=male&url="+about, "", nil)
 	try("$subsumes", "GET", at+"/$subsumes?codeA=male&codeB=female&system="+about, "", nil)
+	try("$translate", "GET", at+"/$translate?code=male&source="+genderSet, "", nil)
 	try("$expand", "GET", at+"/$expand?url="+about, "", nil)
 	label := `{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{"tag":[{"code":"x"}]}}]}`
 	booked := at + "/$book"

@@ -185,6 +185,8 @@ var routes = []fhirRoute{
 	{"/{type}/{id}/$validate-code", aboutCodes("$validate-code", (*FHIR).validateCode)},
 	{"/{type}/$subsumes", aboutCodes("$subsumes", (*FHIR).subsumes)},
 	{"/{type}/{id}/$subsumes", aboutCodes("$subsumes", (*FHIR).subsumes)},
+	{"/{type}/$translate", aboutCodes("$translate", (*FHIR).translate)},
+	{"/{type}/{id}/$translate", aboutCodes("$translate", (*FHIR).translate)},
 	{"/{type}/$expand", aboutCodes("$expand", (*FHIR).expand)},
 	{"/{type}/{id}/$expand", aboutCodes("$expand", (*FHIR).expand)},
 	{"/{type}/$status", []fhirMethod{

@@ -174,6 +174,29 @@ var operations = []operation{
 		},
 	},
 	{
+		name: "$translate", id: "ConceptMap-translate", types: []string{"ConceptMap"}, title: "What a code is in another code system",
+		says: "Says what a code is in another code system, by a concept map: one of R4, one that the caller may read, or one that is sent along.",
+		params: []parameter{
+			{use: "in", name: "url", occurs: "0..1", typ: "uri", says: "The concept map; not needed at its own address."},
+			{use: "in", name: "conceptMap", occurs: "0..1", typ: "ConceptMap", says: "The concept map itself, in place of its url."},
+			{use: "in", name: "conceptMapVersion", occurs: "0..1", typ: "string", says: "The version of the concept map, when it matters."},
+			{use: "in", name: "source", occurs: "0..1", typ: "uri", says: "In place of a concept map: the value set that one of R4 leads from."},
+			{use: "in", name: "target", occurs: "0..1", typ: "uri", says: "In place of a concept map: the value set that one of R4 leads to."},
+			{use: "in", name: "code", occurs: "0..1", typ: "code", says: "The code, with its system."},
+			{use: "in", name: "system", occurs: "0..1", typ: "uri", says: "The system of the code."},
+			{use: "in", name: "version", occurs: "0..1", typ: "string", says: "The version of the system."},
+			{use: "in", name: "coding", occurs: "0..1", typ: "Coding", says: "The code as a Coding."},
+			{use: "in", name: "codeableConcept", occurs: "0..1", typ: "CodeableConcept", says: "Several codes for one thing."},
+			{use: "in", name: "targetsystem", occurs: "0..1", typ: "uri", says: "The system to translate to; all that the map leads to when it is not named."},
+			{use: "in", name: "reverse", occurs: "0..1", typ: "boolean", says: "Whether to ask what leads to the code."},
+			{use: "out", name: "result", occurs: "1..1", typ: "boolean", says: "Whether the code is something in the other system."},
+			{use: "out", name: "message", occurs: "0..1", typ: "string", says: "Why it is nothing there."},
+			{use: "out", name: "match", occurs: "0..*", says: "What it is, or that it is nothing.", parts: []parameter{
+				{use: "out", name: "equivalence", occurs: "0..1", typ: "code"}, {use: "out", name: "concept", occurs: "0..1", typ: "Coding"}, {use: "out", name: "source", occurs: "0..1", typ: "uri"},
+			}},
+		},
+	},
+	{
 		name: "$expand", id: "ValueSet-expand", types: []string{"ValueSet"}, title: "The codes of a value set",
 		says: "Lists the codes of a value set, all of them or a page. An error says that they are not known here or too many.",
 		params: []parameter{

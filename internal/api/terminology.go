@@ -502,6 +502,7 @@ type outDesignation struct {
 
 type outCoding struct {
 	System  string `json:"system,omitempty"`
+	Version string `json:"version,omitempty"`
 	Code    string `json:"code"`
 	Display string `json:"display,omitempty"`
 }
@@ -524,5 +525,5 @@ func useOf(d terminology.Designation) *outCoding {
 	if d.Use.Code == "" {
 		return nil
 	}
-	return &outCoding{d.Use.System, d.Use.Code, d.Use.Display}
+	return &outCoding{System: d.Use.System, Code: d.Use.Code, Display: d.Use.Display}
 }

@@ -17,9 +17,10 @@ func FuzzTerminologyParameters(f *testing.F) {
 	f.Add(asking("valueSet", "resource", `{"resourceType":"ValueSet","compose":{"include":[{"system":"`+genderSystem+`"}]}}`, "count", "valueInteger", "2", "filter", "valueString", "e"))
 	f.Add(asking("codeSystem", "resource", `{"resourceType":"CodeSystem","content":"complete","concept":[{"code":"a"}]}`, "codeableConcept", "valueCodeableConcept", `{"coding":[{"code":"a"},{}]}`))
 	f.Add(`{"resourceType":"Parameters","parameter":[{},{"name":"code"},{"name":"coding","valueCoding":"x"},{"valueCode":1}]}`)
+	f.Add(asking("conceptMap", "resource", `{"resourceType":"ConceptMap","group":[{"element":[{"code":"a","target":[{"code":"b"}]}]}]}`, "code", "valueCode", "b", "reverse", "valueBoolean", "true"))
 	s := newServer(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, operation := range []string{"CodeSystem/$lookup", "CodeSystem/$validate-code", "CodeSystem/$subsumes", "ValueSet/$expand", "ValueSet/$validate-code"} {
+		for _, operation := range []string{"CodeSystem/$lookup", "CodeSystem/$validate-code", "CodeSystem/$subsumes", "ValueSet/$expand", "ValueSet/$validate-code", "ConceptMap/$translate"} {
 			w := s.do(hospital, http.MethodPost, Root+"/"+operation, body, nil)
 			if w.Code >= http.StatusInternalServerError {
 				t.Fatalf("%s: %d %s", operation, w.Code, w.Body)

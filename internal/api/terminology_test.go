@@ -44,6 +44,8 @@ func TestTerminology(t *testing.T) {
 	compose := func(include string) string {
 		return `{"resourceType":"ValueSet","url":"http://example.org/vs","status":"draft","compose":{"include":[` + include + `]}}`
 	}
+	s.fill(t, `{"resourceType":"ConceptMap","id":"own","url":"http://example.org/map","status":"active","group":[{"source":"`+mycore.SystemEncounterClass+`","target":"`+actCode+`",
+		"element":[{"code":"VR","target":[{"code":"VR","equivalence":"equal"}]}],"unmapped":{"mode":"fixed","code":"AMB"}}]}`)
 	valid := validate.New(validate.Options{})
 	below := compose(`{"system":"` + actCode + `","filter":[{"property":"concept","op":"is-a","value":"_ActEncounterCode"}]}`)
 	for _, c := range []struct {
@@ -162,6 +164,26 @@ func TestTerminology(t *testing.T) {
 		{name: "expand another version of a system", url: "/ValueSet/$expand?url=" + genderSet + "&system-version=" + genderSystem + "|3.0", status: 404},
 		{name: "expand without a system", url: "/ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/v3-NullFlavor&exclude-system=x", status: 404},
 
+		// $translate
+		{name: "translate", url: "/ConceptMap/$translate?url=http://hl7.org/fhir/ConceptMap/cm-administrative-gender-v2&system=" + genderSystem + "&code=female", status: 200,
+			contains: yes + ` & "name":"equivalence","valueCode":"equal" & "valueCoding":{"system":"http://terminology.hl7.org/CodeSystem/v2-0001","code":"F","display":"Female"} & "name":"source","valueUri":"http://hl7.org/fhir/ConceptMap/cm-administrative-gender-v2"`},
+		{name: "translate back", url: "/ConceptMap/$translate?url=http://hl7.org/fhir/ConceptMap/cm-administrative-gender-v2&system=http://terminology.hl7.org/CodeSystem/v2-0001&code=F&reverse=true", status: 200, contains: yes + ` & "code":"female"`},
+		{name: "translate by value sets", url: "/ConceptMap/$translate?source=" + genderSet + "&target=http://terminology.hl7.org/ValueSet/v3-AdministrativeGender&system=" + genderSystem + "&code=male", status: 200, contains: yes + ` & "code":"M"`, excludes: "v2-0001"},
+		{name: "translate to a system", url: "/ConceptMap/$translate?source=" + genderSet + "&targetsystem=http://terminology.hl7.org/CodeSystem/v2-0001&system=" + genderSystem + "&code=male", status: 200, contains: yes + " & v2-0001", excludes: "v3-AdministrativeGender\",\"code"},
+		{name: "translate what is nothing there", url: "/ConceptMap/$translate?url=http://hl7.org/fhir/ConceptMap/cm-administrative-gender-v2&system=" + genderSystem + "&code=none", status: 200, contains: no + " & message"},
+		{name: "translate with a map of one's own", url: "/ConceptMap/own/$translate", body: asking("coding", "valueCoding", `{"system":"`+mycore.SystemEncounterClass+`","code":"VR"}`), status: 200, contains: yes + ` & "code":"VR","display":"virtual"`},
+		{name: "translate with it by its url", url: "/ConceptMap/$translate?url=http://example.org/map&system=" + mycore.SystemEncounterClass + "&code=VR", status: 200, contains: yes + " & " + actCode},
+		{name: "translate the rest", url: "/ConceptMap/own/$translate?system=" + mycore.SystemEncounterClass + "&code=PAC", status: 200, contains: yes + ` & "code":"AMB" & "valueCode":"relatedto"`},
+		{name: "translate with the map of others", url: "/ConceptMap/own/$translate?system=x&code=y", as: &clinic, status: 404},
+		{name: "translate with the map of others by its url", url: "/ConceptMap/$translate?url=http://example.org/map&system=x&code=y", as: &clinic, status: 404},
+		{name: "translate without the scope to read the map", url: "/ConceptMap/own/$translate?system=x&code=y", as: &reader, status: 403},
+		{name: "translate with a map that was sent", url: "/ConceptMap/$translate", body: asking("conceptMap", "resource", `{"resourceType":"ConceptMap","group":[{"source":"a","target":"b","unmapped":{"mode":"provided"},"element":[{"code":"1","target":[{"equivalence":"unmatched"}]}]}]}`, "codeableConcept", "valueCodeableConcept", `{"coding":[{"system":"a","code":"1"},{"system":"a","code":"2"}]}`), status: 200,
+			contains: yes + ` & "valueCode":"unmatched" & "valueCoding":{"system":"b","code":"2"}`},
+		{name: "translate nothing", url: "/ConceptMap/$translate?source=" + genderSet, status: 400, contains: `"required"`},
+		{name: "translate with nothing", url: "/ConceptMap/$translate?code=x&system=y", status: 400, contains: `"required"`},
+		{name: "translate with an unknown map", url: "/ConceptMap/$translate?url=http://x&code=x&system=y", status: 404},
+		{name: "translate between unknown value sets", url: "/ConceptMap/$translate?source=http://x&code=x&system=y", status: 404},
+
 		// who, and where
 		{name: "as somebody without the scope", url: "/ValueSet/$expand?url=" + genderSet, as: &reader, status: 200},
 		{name: "as a patient", url: "/ValueSet/$expand?url=" + genderSet, as: &patient, status: 403},
@@ -201,13 +223,13 @@ func TestTerminology(t *testing.T) {
 		})
 	}
 	w := s.do(hospital, "GET", Root+"/AuditEvent?_count=500", "", nil)
-	for _, operation := range []string{"expand", "lookup", "subsumes", "validate-code"} {
+	for _, operation := range []string{"expand", "lookup", "subsumes", "translate", "validate-code"} {
 		if !strings.Contains(w.Body.String(), `"subtype":[{"code":"`+operation+`"}],"action":"E"`) {
 			t.Errorf("nobody knows of the %s: %s", operation, w.Body)
 		}
 	}
 	statement := s.do(auth.Principal{}, "GET", Root+"/metadata", "", nil).Body.String()
-	for _, definition := range []string{"CodeSystem-lookup", "CodeSystem-validate-code", "CodeSystem-subsumes", "ValueSet-expand", "ValueSet-validate-code"} {
+	for _, definition := range []string{"CodeSystem-lookup", "CodeSystem-validate-code", "CodeSystem-subsumes", "ValueSet-expand", "ValueSet-validate-code", "ConceptMap-translate"} {
 		if !strings.Contains(statement, "http://hl7.org/fhir/OperationDefinition/"+definition+`"`) {
 			t.Errorf("the CapabilityStatement has no %s", definition)
 		}

