@@ -6,8 +6,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -145,4 +147,55 @@ func BenchmarkSearch(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "searches/s")
 		})
 	}
+}
+
+// BenchmarkPages measures searches among 20,000 records: one that fits on its
+// page, the first page of one that does not and so keeps a cursor, a page behind
+// it, and all of a compartment.
+func BenchmarkPages(b *testing.B) {
+	w := newWorld(b)
+	types := []string{"Flag", "Observation", "Condition", "Basic"}
+	for from := 0; from < 20_000; from += 2000 {
+		w.update(func(tx store.Tx) error {
+			for i := from; i < from+2000; i++ {
+				body := fmt.Sprintf(`{"resourceType":%q,"id":"%08d-0000-4000-8000-000000000000","status":"active","code":{"text":"x"},"subject":{"reference":"Patient/p%d"}}`, types[i%4], i, i/12)
+				doc, err := fhir.Parse([]byte(body))
+				if err != nil {
+					return err
+				}
+				res := store.Resource{Type: doc.Type(), ID: doc.ID(), Version: 1, Updated: w.now.Add(time.Duration(i) * time.Millisecond), Method: "PUT", Organization: hospital, Body: doc.Bytes()}
+				if err := tx.PutResource(res, search.Index(doc), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	find := func(path string, values url.Values) func(b *testing.B) {
+		return func(b *testing.B) {
+			req, err := w.exchange.ParseSearch(path, values)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if out, err := w.exchange.Search(w.ctx, hospitalSystem, req); err != nil || len(out.Matches) == 0 {
+					b.Fatal(len(out.Matches), err)
+				}
+			}
+		}
+	}
+	b.Run("one page", find("Flag", url.Values{"patient": {"p17"}}))
+	b.Run("first page", find("Flag", url.Values{"status": {"active"}}))
+	b.Run("first page by time", find("Flag", url.Values{"_sort": {"-_lastUpdated"}}))
+	b.Run("system by time", find("", url.Values{"_sort": {"-_lastUpdated"}}))
+	b.Run("compartment", find("Patient/p17/*", nil))
+	b.Run("next page", func(b *testing.B) {
+		out, err := w.find(hospitalSystem, "Flag?status=active")
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			w.page(hospitalSystem, out.Pages.Next)
+		}
+	})
 }

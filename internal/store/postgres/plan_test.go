@@ -77,6 +77,8 @@ func fill(t *testing.T, c *pgx.Conn) {
 		"INSERT INTO notification SELECT 'n' || n, 'i' || n, '', '', '', '', n, 0 FROM " + rows,
 		"INSERT INTO idempotent SELECT 'p' || n % 20, 'k' || n, '', n + 1000 FROM " + rows,
 		"INSERT INTO cursor SELECT 'c' || n / 5, n % 5, '', n + 1000 FROM " + rows,
+		"INSERT INTO attempts SELECT 'k' || n, n + 1000 FROM " + rows,
+		"INSERT INTO signal (key, at) SELECT 'k', n + 1000 FROM " + rows,
 		"INSERT INTO setting SELECT 'n' || n, '' FROM " + rows,
 		"INSERT INTO counter SELECT 'n' || n, n FROM " + rows,
 		"INSERT INTO event (topic, key, number, headers, value, created, published) SELECT 't' || n % 20, 'k', n, '[]', '', n, n + 1000 FROM " + rows,

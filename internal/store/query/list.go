@@ -60,6 +60,10 @@ func List(d Dialect, q store.Query, after *Place) (out Text, values int, err err
 			return out, 0, ErrPlace
 		}
 		out.add(" AND "+s.row+".rid <= ? AND ", after.Newest)
+		if len(keys) > 0 && keys[0].sure { // said once more for the index of the column
+			out.append(keys[0].value)
+			out.add(map[bool]string{true: " <= ? AND ", false: " >= ? AND "}[keys[0].descending != q.Before], after.Values[0])
+		}
 		if q.Before {
 			out.add("NOT ")
 		}

@@ -155,7 +155,7 @@ func (b *builder) source(q store.Query) source {
 	}
 	if lead >= 0 && where[lead].Clause != nil && where[lead].Clause.Param == "_id" {
 		s.where.append(types.typed(r + ".type"))
-	} else if lead >= 0 {
+	} else if lead >= 0 || len(types) > 1 && len(q.Sort) > 0 && q.Sort[0].Param == "_lastUpdated" { // which has an order of its own
 		s.where.append(types.typed(b.dialect.Aside + r + ".type"))
 	} else {
 		s.where.append(types.typed(r + ".type"))

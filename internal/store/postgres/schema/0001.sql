@@ -13,6 +13,7 @@ CREATE TABLE resource (
   UNIQUE (type, id)
 );
 CREATE INDEX resource_updated ON resource (type, updated);
+CREATE INDEX resource_changed ON resource (updated);
 CREATE INDEX resource_created ON resource (type, rid);
 
 -- Versions before the current one.
