@@ -376,7 +376,7 @@ func TestScopesOfTwoOrganisations(t *testing.T) {
 		{narrow, "", "Observation/h1 Observation/h2 Flag/h4", 200},
 		{narrow, "?_type=Flag,Patient", "Flag/h4", 200},
 		{narrow, "?_type=Patient,Condition", "", 403},
-		{hospital, "?_type=Observation,ValueSet", "", 400},
+		{hospital, "?_type=Observation,NamingSystem&_id=h1,c1,vc-token", "Observation/h1 NamingSystem/vc-token", 200},
 		{hospital, "?_type=Observation,Nothing", "", 400},
 		{hospital, "?_type=Observation,AuditEvent", "", 400},
 		{auth.Principal{}, "?_type=Observation", "", 401},
