@@ -6,7 +6,7 @@
 // output one answer for each, in order. A task is either to judge,
 //
 //   {"document": "a resource as text", "profiles": ["…"]}
-//   {"issues": [{"severity": "error", "path": "Patient.name[0]", "key": "…", "text": "…"}]}
+//   {"issues": [{"severity": "error", "path": "Patient.name[0]", "key": "…", "text": "…"}]} or {"error": "…"}
 //
 // by R4 alone when there are no profiles (the definitions of the directory are
 // not known then), or to read strictly and write anew:
@@ -36,6 +36,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Stream;
 import org.hl7.fhir.common.hapi.validation.support.CommonCodeSystemsTerminologyService;
 import org.hl7.fhir.common.hapi.validation.support.InMemoryTerminologyServerValidationSupport;
@@ -77,7 +78,13 @@ public class Oracle {
   static ObjectNode judge(FhirValidator validator, String document, ValidationOptions options) {
     ObjectNode answer = json.createObjectNode();
     ArrayNode issues = answer.putArray("issues");
-    for (SingleValidationMessage m : validator.validateWithResult(document, options).getMessages()) {
+    List<SingleValidationMessage> messages;
+    try {
+      messages = validator.validateWithResult(document, options).getMessages();
+    } catch (UnsupportedOperationException e) { // HAPI FHIR lacks something that the validator asks for
+      return answer.put("error", String.valueOf(e.getMessage()));
+    }
+    for (SingleValidationMessage m : messages) {
       issues
           .addObject()
           .put("severity", m.getSeverity().getCode())
