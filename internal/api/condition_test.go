@@ -170,6 +170,16 @@ func TestOrigins(t *testing.T) {
 				if strings.Contains(got.Get("Access-Control-Allow-Methods"), "PATCH") != (c.allowed && r.method == "OPTIONS") || got.Get("Access-Control-Allow-Credentials") != "" {
 					t.Errorf("%s: %v", r.method, got)
 				}
+				if exposed := got.Get("Access-Control-Expose-Headers"); c.allowed {
+					for _, name := range []string{"ETag", "Location", "Content-Location", "Last-Modified"} {
+						if !strings.Contains(exposed, name) {
+							t.Errorf("%s is not exposed: %s", name, exposed)
+						}
+					}
+				}
+				if vary := strings.Join(got.Values("Vary"), ", "); strings.Contains(vary, "Origin") != (len(c.origins) > 0) {
+					t.Errorf("Vary: %s", vary)
+				}
 				if r.method == "OPTIONS" && (w.Body.Len() > 0 || got.Get("Allow") != "GET, HEAD, PUT, PATCH, DELETE, OPTIONS") {
 					t.Errorf("%v %s", got, w.Body)
 				}

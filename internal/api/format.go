@@ -68,12 +68,16 @@ func errFormat() error {
 		WithStatus(http.StatusNotAcceptable)
 }
 
+// ours tells whether a fhirVersion is that of the exchange. R4 writes 4.0; some
+// clients write the release in full.
+func ours(version string) bool { return version == "" || version == "4.0" || version == "4.0.1" }
+
 func acceptable(format string) string {
 	name, params, err := mime.ParseMediaType(format)
 	if err != nil {
 		name = strings.ToLower(strings.TrimSpace(format)) // a + that became a space, or a bare word
 	}
-	if v := params["fhirversion"]; v != "" && v != "4.0" {
+	if !ours(params["fhirversion"]) {
 		return ""
 	}
 	return formats[name]
@@ -154,7 +158,7 @@ func mediaOf(r *http.Request, absent string) (string, error) {
 	}
 	name, params, err := mime.ParseMediaType(header)
 	charset, told := params["charset"]
-	if err != nil || told && !strings.EqualFold(charset, "utf-8") || params["fhirversion"] != "" && params["fhirversion"] != "4.0" {
+	if err != nil || told && !strings.EqualFold(charset, "utf-8") || !ours(params["fhirversion"]) {
 		return "", errMedia
 	}
 	return name, nil

@@ -30,6 +30,13 @@ func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
 	if err := readHistory(&q, values); err != nil {
 		return err
 	}
+	if prefer(r)["handling"] == "strict" {
+		for name := range values {
+			if !historyParams[name] {
+				return fhir.Errorf(fhir.CodeInvalid, "", "A history takes _count, _since, _at and what says how the answer looks.")
+			}
+		}
+	}
 	q.Values = values
 	found, err := f.exchange.History(r.Context(), auth.FromContext(r.Context()), q)
 	if err != nil {
@@ -37,6 +44,12 @@ func (f *FHIR) history(w http.ResponseWriter, r *http.Request) error {
 	}
 	asked := exchange.Asked{Kind: exchange.OfHistory, Path: path.Join(q.Type, q.ID), Values: values}
 	return f.writeResult(w, r, place, asked, found, f.self(r, place, given, values))
+}
+
+// historyParams are what a history knows; all else is passed over, unless the
+// caller prefers to be told.
+var historyParams = map[string]bool{
+	"_count": true, "_offset": true, "_since": true, "_at": true, "_sort": true, "_format": true, "_pretty": true, "_summary": true, "_elements": true,
 }
 
 func readHistory(q *exchange.HistoryQuery, values url.Values) (err error) {

@@ -170,6 +170,8 @@ func TestInteractions(t *testing.T) {
 		{rule: "history with a count that is none", method: "GET", url: o1 + "/_history?_count=-1", status: 400},
 		{rule: "history sorted as it comes", method: "GET", url: o1 + "/_history?_sort=-_lastUpdated", status: 200, contains: `"total":7`},
 		{rule: "history sorted otherwise", method: "GET", url: o1 + "/_history?_sort=_lastUpdated", status: 400, contains: "newest first"},
+		{rule: "history with what it does not know", method: "GET", url: o1 + "/_history?colour=red", status: 200, contains: `"total":7`},
+		{rule: "and strictly", method: "GET", url: o1 + "/_history?colour=red", header: headers{"Prefer": "handling=strict"}, status: 400},
 		{rule: "history of a list", method: "GET", url: o1 + "/_history?_list=1", status: 400},
 
 		// conditional interactions
@@ -201,6 +203,7 @@ func TestInteractions(t *testing.T) {
 		{rule: "a method that is not for the address", method: "POST", url: o1, body: observation("o1", ""), status: 405, headers: headers{"Allow": "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"}},
 		{rule: "a format that there is not", method: "GET", url: o1 + "?_format=ttl", status: 406},
 		{rule: "fhirVersion of R4", method: "GET", url: o1, header: headers{"Accept": "application/fhir+json; fhirVersion=4.0"}, status: 200},
+		{rule: "fhirVersion in full", method: "GET", url: o1, header: headers{"Accept": "application/fhir+json; fhirVersion=4.0.1"}, status: 200},
 		{rule: "fhirVersion of R5", method: "GET", url: o1, header: headers{"Accept": "application/fhir+json; fhirVersion=5.0"}, status: 406},
 		{rule: "a body of R5", method: "PUT", url: o1, body: observation("o1", ""), header: headers{"Content-Type": "application/fhir+json; fhirVersion=5.0"}, status: 415},
 		{rule: "XML out", method: "GET", url: o1 + "?_format=xml", status: 200, contains: `<Observation xmlns="http://hl7.org/fhir">`, headers: headers{"Content-Type": mediaXML + "*"}},

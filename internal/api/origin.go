@@ -15,12 +15,15 @@ const (
 // shareWith lets the browser show the answer to a page of another origin when
 // that is allowed. Cookies are never part of it: who asks is told by a token.
 func (f *FHIR) shareWith(w http.ResponseWriter, r *http.Request) {
-	origin := r.Header.Get("Origin")
-	if len(f.origins) == 0 || origin == "" {
+	if len(f.origins) == 0 {
 		return
 	}
 	h := w.Header()
-	h.Add("Vary", "Origin")
+	h.Add("Vary", "Origin") // also where there is none: caches keep the answer
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return
+	}
 	if slices.Contains(f.origins, "*") || slices.ContainsFunc(f.origins, func(o string) bool { return strings.EqualFold(strings.TrimSuffix(o, "/"), origin) }) {
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Expose-Headers", shownHeaders)

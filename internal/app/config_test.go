@@ -93,3 +93,30 @@ func TestWhatIsLoopback(t *testing.T) {
 		}
 	}
 }
+
+func TestOriginsOfPages(t *testing.T) {
+	for text, want := range map[string]struct {
+		origins string
+		refused bool
+	}{
+		"":                    {"", false},
+		"*":                   {"*", false},
+		"https://app.example": {"https://app.example", false},
+		"https://a.example, http://localhost:3000/": {"https://a.example http://localhost:3000/", false},
+		"app.example":                {"app.example", true},
+		"https://app.example/path":   {"https://app.example/path", true},
+		"https://app.example?x":      {"https://app.example?x", true},
+		"ftp://app.example":          {"ftp://app.example", true},
+		"https://*.app.example, x y": {"https://*.app.example x y", true},
+	} {
+		cfg := Defaults()
+		cfg.CORSOrigins = text
+		if got := strings.Join(cfg.origins(), " "); got != want.origins {
+			t.Errorf("%q gives %q", text, got)
+		}
+		err := cfg.check()
+		if mine := err != nil && strings.Contains(err.Error(), "JUMPA_CORS_ORIGINS"); mine != want.refused {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
