@@ -154,6 +154,7 @@ var operations = []operation{
 		says: "Says whether a value set has a code. An error says that its codes are not known here.",
 		params: slices.Concat([]parameter{
 			{use: "in", name: "url", occurs: "0..1", typ: "uri", says: "The value set; not needed at its own address."},
+			{use: "in", name: "context", occurs: "0..1", typ: "uri", says: "In place of the url: an element that R4 binds to the value set, as http://hl7.org/fhir/StructureDefinition/Patient#Patient.gender."},
 			{use: "in", name: "valueSet", occurs: "0..1", typ: "ValueSet", says: "The value set itself, in place of its url."},
 			{use: "in", name: "valueSetVersion", occurs: "0..1", typ: "string", says: "The version of the value set, when it matters."},
 			{use: "in", name: "system", occurs: "0..1", typ: "uri", says: "The system of the code. Without it the value set must have the code in one system alone."},
@@ -201,6 +202,7 @@ var operations = []operation{
 		says: "Lists the codes of a value set, all of them or a page. An error says that they are not known here or too many.",
 		params: []parameter{
 			{use: "in", name: "url", occurs: "0..1", typ: "uri", says: "The value set; not needed at its own address."},
+			{use: "in", name: "context", occurs: "0..1", typ: "uri", says: "In place of the url: an element that R4 binds to the value set, as http://hl7.org/fhir/StructureDefinition/Patient#Patient.gender."},
 			{use: "in", name: "valueSet", occurs: "0..1", typ: "ValueSet", says: "The value set itself, in place of its url."},
 			{use: "in", name: "valueSetVersion", occurs: "0..1", typ: "string", says: "The version of the value set, when it matters."},
 			{use: "in", name: "filter", occurs: "0..1", typ: "string", says: "Words of which each must be part of the code, its display or one of its designations."},

@@ -160,7 +160,12 @@ func TestTerminology(t *testing.T) {
 		{name: "expand an unknown one", url: "/ValueSet/$expand?url=http://x", status: 404},
 		{name: "expand from below the start", url: "/ValueSet/$expand?url=" + genderSet + "&offset=-1", status: 400},
 		{name: "expand too many words for a number", url: "/ValueSet/$expand?url=" + genderSet + "&count=many", status: 400},
-		{name: "expand for a context", url: "/ValueSet/$expand?context=http://hl7.org/fhir/StructureDefinition/Patient%23Patient.gender", status: 400, contains: "context"},
+		{name: "expand for a context", url: "/ValueSet/$expand?context=http://hl7.org/fhir/StructureDefinition/Patient%23Patient.gender", status: 200, contains: `"url":"` + genderSet + `" & "total":4`},
+		{name: "expand for a context within", url: "/ValueSet/$expand?context=http://hl7.org/fhir/StructureDefinition/Appointment%23Appointment.participant.status", status: 200, contains: `"needs-action"`},
+		{name: "expand for a context without a value set", url: "/ValueSet/$expand?context=http://hl7.org/fhir/StructureDefinition/Patient%23Patient.birthDate", status: 404},
+		{name: "expand for a context of a profile", url: "/ValueSet/$expand?context=" + mycore.Profile("Encounter") + "%23Encounter.class", status: 400},
+		{name: "expand for a context of no type", url: "/ValueSet/$expand?context=gender", status: 400},
+		{name: "check in a context", url: "/ValueSet/$validate-code?context=http://hl7.org/fhir/StructureDefinition/Patient%23Patient.gender&code=male", status: 200, contains: yes},
 		{name: "expand another version of a system", url: "/ValueSet/$expand?url=" + genderSet + "&system-version=" + genderSystem + "|3.0", status: 404},
 		{name: "expand without a system", url: "/ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/v3-NullFlavor&exclude-system=x", status: 404},
 
