@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jumpa-hie/jumpa/internal/delivery"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
 
@@ -123,6 +124,12 @@ func (c Config) check() error {
 	}
 	if !c.loopback() && c.CodeCourierURL == "" {
 		return usage("JUMPA_CODE_COURIER_URL: needed to deliver one-time codes when --listen is not a loopback address")
+	}
+	if _, err := delivery.NewGuard(c.HookAllow, c.loopback()); err != nil {
+		return usage("JUMPA_HOOK_ALLOW: %v", err)
+	}
+	if c.HookGiveUp <= 0 {
+		return usage("JUMPA_HOOK_GIVE_UP must be longer than nothing")
 	}
 	if c.CheckInBefore < 0 || c.Grace < 0 {
 		return usage("JUMPA_CHECK_IN_BEFORE and JUMPA_GRACE must not be negative")

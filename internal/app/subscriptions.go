@@ -15,7 +15,7 @@ import (
 func (a *App) openSubscriptions(ctx context.Context, keeper *record.Keeper) error {
 	guard, err := delivery.NewGuard(a.cfg.HookAllow, a.cfg.loopback())
 	if err != nil {
-		return usage("JUMPA_HOOK_ALLOW: %v", err)
+		return err
 	}
 	key, err := a.key(ctx, "subscription.token-key")
 	if err != nil {

@@ -41,23 +41,29 @@ func (s *Service) notification(sub store.Subscriber, o subscription.Order, kind 
 	}
 }
 
-// happened composes a notification of events. A record that p may not see any
-// more is left out: its event has a number, and nothing else.
+// happened composes a notification of events: of as many as it can hold with
+// their content, but at least of one. A record that p may not see any more is
+// left out: its event has a number, and nothing else.
 func (s *Service) happened(r store.Reader, p auth.Principal, sub store.Subscriber, o subscription.Order, kind subscription.Kind, notices []store.Notice) (subscription.Notification, error) {
 	n := s.notification(sub, o, kind)
-	if len(notices) > 0 {
-		last := notices[len(notices)-1]
-		n.Name = fmt.Sprintf("Subscription/%s/%s/%d-%d", sub.ID, kind, notices[0].Number, last.Number)
-		if kind == subscription.EventNotification {
-			n.Total, n.At = last.Number, last.At // the same bytes when it is sent again
-		}
-	}
-	for _, notice := range notices {
+	size := 0
+	for i, notice := range notices {
 		e, err := s.event(r, p, o, notice)
 		if err != nil {
 			return n, err
 		}
+		if size += e.Size(); i > 0 && size > subscription.MaxValue {
+			break
+		}
 		n.Events = append(n.Events, e)
+	}
+	if len(n.Events) == 0 {
+		return n, nil
+	}
+	last := n.Events[len(n.Events)-1]
+	n.Name = fmt.Sprintf("Subscription/%s/%s/%d-%d", sub.ID, kind, n.Events[0].Number, last.Number)
+	if kind == subscription.EventNotification {
+		n.Total, n.At = last.Number, last.At // the same bytes when it is sent again
 	}
 	return n, nil
 }
@@ -102,21 +108,4 @@ func (s *Service) event(r store.Reader, p auth.Principal, o subscription.Order, 
 	}
 	e.Includes = topic.Included(e.Focus, seen)
 	return e, nil
-}
-
-// fit gives the Bundle of as many events as it can hold with their content,
-// but at least of one, and the notification that it is.
-func (s *Service) fit(n subscription.Notification) (subscription.Notification, []byte) {
-	for {
-		body := n.Bundle(s.Base())
-		if n.Payload != subscription.FullResource || len(n.Events) <= 1 || n.Size() <= subscription.MaxValue {
-			return n, body
-		}
-		n.Events = n.Events[:len(n.Events)/2]
-		if n.Kind == subscription.EventNotification {
-			last := n.Events[len(n.Events)-1]
-			n.Total, n.At = last.Number, last.At
-			n.Name = fmt.Sprintf("Subscription/%s/%s/%d-%d", n.Subscription, n.Kind, n.Events[0].Number, last.Number)
-		}
-	}
 }

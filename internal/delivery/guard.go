@@ -130,7 +130,7 @@ func (g *Guard) Check(endpoint string) error {
 	if u.Scheme != "https" && !local {
 		return fhir.Errorf(fhir.CodeForbidden, "Subscription.channel.endpoint", "Notifications are sent over https alone.").WithStatus(422)
 	}
-	if err == nil && !g.allows(host, ip) {
+	if err == nil && !g.allows(host, ip) || err != nil && !local && (disguised(host) || strings.EqualFold(host, "localhost")) {
 		return errAddress()
 	}
 	if port := u.Port(); port != "" && !local {
@@ -140,6 +140,14 @@ func (g *Guard) Check(endpoint string) error {
 		}
 	}
 	return nil
+}
+
+// disguised tells whether a host is an address in a form that only some
+// resolvers read, such as 2130706433, 0x7f.1 or 127.1.
+func disguised(host string) bool {
+	last := strings.ToLower(host[strings.LastIndexByte(strings.TrimSuffix(host, "."), '.')+1:])
+	_, err := strconv.ParseUint(strings.TrimSuffix(last, "."), 0, 64)
+	return err == nil
 }
 
 // Reach finds out whether an endpoint has an address that may be sent to.

@@ -17,6 +17,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/exchange"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 )
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 		child(path)
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	postgrestest.Run(m)
 }
 
 // parent stands in for a test in a child: what fails ends the process.

@@ -258,8 +258,7 @@ func (l *listener) write(ctx context.Context, b *binding, o subscription.Order, 
 	if o.Plain() {
 		text = []byte("ping " + n.Subscription)
 	} else {
-		n, text = l.s.fit(n)
-		text = form(o, text)
+		text = form(o, n.Bundle(l.s.Base()))
 	}
 	if err := l.socket.Send(ctx, text); err != nil {
 		l.s.count(store.Subscriber{}, failed(err))

@@ -168,7 +168,7 @@ func (s *Service) Events(ctx context.Context, p auth.Principal, q EventQuery) ([
 		if err != nil {
 			return err
 		}
-		if n, body = s.fit(n); o.Payload == subscription.Empty {
+		if body = n.Bundle(s.Base()); o.Payload == subscription.Empty {
 			return nil
 		}
 		return shown(tx, s.now(), p, n.Events)

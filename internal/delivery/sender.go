@@ -231,8 +231,8 @@ func (s *Service) message(r store.Reader, sub store.Subscriber, a *act, now time
 	if a.note, err = s.happened(r, a.by, sub, o, a.kind, a.notices); err != nil || o.Plain() {
 		return err
 	}
-	a.note, a.body = s.fit(a.note)
 	a.notices = a.notices[:len(a.note.Events)]
+	a.body = a.note.Bundle(s.Base())
 	if o.Format == mediaXML && a.note.Payload == subscription.FullResource {
 		if _, err := toXML(a.body); err != nil { // a record that XML has no place for goes by its id
 			a.note.Payload = subscription.IDOnly

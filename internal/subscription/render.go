@@ -124,16 +124,14 @@ func (n Notification) Bundle(baseURL string) []byte {
 	return value
 }
 
-// Size is about how many bytes the records of the notification have.
-func (n Notification) Size() int {
-	size := 0
-	for _, e := range n.Events {
-		if e.Focus != nil {
-			size += len(e.Focus.Bytes())
-		}
-		for _, d := range e.Includes {
-			size += len(d.Bytes())
-		}
+// Size is about how many bytes the records of an event have.
+func (e Event) Size() int {
+	if e.Focus == nil {
+		return 0
+	}
+	size := len(e.Focus.Bytes())
+	for _, d := range e.Includes {
+		size += len(d.Bytes())
 	}
 	return size
 }
