@@ -72,6 +72,7 @@ func NewAppointment(p AppointmentParams) (*fhir.Document, error) {
 	v.Status = "booked"
 	v.AppointmentType = concept(mycore.SystemScheduleType, p.ScheduleType)
 	v.Start, v.End = moment(p.Start), moment(p.End)
+	v.Supporting = []any{object{"reference": reference("HealthcareService", p.HealthcareService)}} // the line 1.0.0 asks for some
 	v.Slot, v.Participant = slot, participants
 	return v.document()
 }
@@ -124,6 +125,7 @@ type record struct {
 	PlanningHorizon object `json:"planningHorizon,omitempty"`
 	Start           string `json:"start,omitempty"`
 	End             string `json:"end,omitempty"`
+	Supporting      []any  `json:"supportingInformation,omitempty"`
 	Slot            []any  `json:"slot,omitempty"`
 	Participant     []any  `json:"participant,omitempty"`
 }

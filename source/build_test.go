@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
 
@@ -51,8 +52,10 @@ func TestRecordsFollowTheProfiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if issues := mycore.Validate(doc, mycore.Strict); len(issues) > 0 {
-				t.Errorf("the strict profile has something against it: %v", issues)
+			for _, line := range mycore.Lines {
+				if issues := mycore.NewValidator(line, validate.Options{}).Receive(t.Context(), doc, mycore.Strict); len(issues) > 0 {
+					t.Errorf("the strict profile of %s has something against it: %v", line, issues)
+				}
 			}
 			for path, want := range wants[name] {
 				if got := doc.Get(path).String(); got != want {

@@ -182,14 +182,15 @@ func (s *seeder) book(ctx context.Context, sc scene, patient, token string) erro
 		return object{"actor": object{"reference": reference, "type": typ, "display": display}, "status": "accepted"}
 	}
 	doc := profiled("Appointment", fmt.Sprintf("%s-%s-%s", patient, sc.name, s.clock().In(fhir.Malaysia).Format("060102-150405")), object{
-		"status":          "booked",
-		"serviceCategory": []any{coding(mycore.SystemEncounterClass, mycore.ClassVirtual, "Virtual")},
-		"serviceType":     []any{coding(mycore.SystemServiceType, sc.kind, "")},
-		"specialty":       []any{coding(mycore.SystemSpecialty, f.services[sc.kind].specialty, "")},
-		"appointmentType": coding(mycore.SystemScheduleType, "internal", ""),
-		"start":           fhir.FormatDateTime(start),
-		"end":             fhir.FormatDateTime(end),
-		"created":         fhir.FormatDateTime(s.clock()),
+		"status":                "booked",
+		"serviceCategory":       []any{coding(mycore.SystemEncounterClass, mycore.ClassVirtual, "Virtual")},
+		"serviceType":           []any{coding(mycore.SystemServiceType, sc.kind, "")},
+		"specialty":             []any{coding(mycore.SystemSpecialty, f.services[sc.kind].specialty, "")},
+		"appointmentType":       coding(mycore.SystemScheduleType, "internal", ""),
+		"start":                 fhir.FormatDateTime(start),
+		"end":                   fhir.FormatDateTime(end),
+		"created":               fhir.FormatDateTime(s.clock()),
+		"supportingInformation": []any{object{"reference": "HealthcareService/" + f.service(sc.kind)}}, // the line 1.0.0 asks for some
 		"participant": []any{
 			actor("HealthcareService/"+f.service(sc.kind), "HealthcareService", f.services[sc.kind].name),
 			actor("Patient/"+patient, "Patient", name),

@@ -9,6 +9,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 // midnight is a day's beginning in Malaysia.
@@ -103,6 +104,16 @@ func TestDemoAtEachHour(t *testing.T) {
 			s.complete(t)
 			s.Stop()
 		})
+	}
+}
+
+// The demo's records keep every line of MY Core, so that an exchange which is
+// strict shows them too.
+func TestDemoIsStrict(t *testing.T) {
+	for _, line := range mycore.Lines {
+		cfg := laptop(t, t.TempDir())
+		cfg.Validation, cfg.MYCore = "strict", string(line)
+		openWith(t, cfg, &clock{now: midnight}).complete(t)
 	}
 }
 

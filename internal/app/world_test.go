@@ -62,7 +62,12 @@ type stage struct {
 // open fills or refreshes the demo of a data directory, as a start does.
 func open(t *testing.T, data string, c *clock) *stage {
 	t.Helper()
-	a := &App{cfg: laptop(t, data), log: silent(), clock: c.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
+	return openWith(t, laptop(t, data), c)
+}
+
+func openWith(t *testing.T, cfg Config, c *clock) *stage {
+	t.Helper()
+	a := &App{cfg: cfg, log: silent(), clock: c.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
 	t.Cleanup(a.Stop)
 	for _, step := range []func(context.Context) error{a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo} {
 		if err := step(t.Context()); err != nil {
