@@ -24,7 +24,9 @@ func (ps Parser) date(p Param) matcher {
 			gap := max(from.Sub(now), now.Sub(to), 0) / 10
 			from, to = from.Add(-gap), to.Add(gap)
 		}
-		return matches(p.Code, store.Match{Kind: store.Date, Compare: prefixes[prefix], Low: from.UnixMicro(), High: to.UnixMicro()}), nil
+		found := matches(p.Code, store.Match{Kind: store.Date, Compare: prefixes[prefix], Low: from.UnixMicro(), High: to.UnixMicro()})
+		found[0].Clause.Single = p.single
+		return found, nil
 	}
 }
 

@@ -262,7 +262,11 @@ func (r *reader) sort(value string) (bool, error) {
 			known = false
 			continue
 		}
-		r.Query.Sort = append(r.Query.Sort, store.Sort{Param: code, Descending: descending})
+		kind := store.Kind(0)
+		if p, ok := find(r.Query.Type, code); ok {
+			kind = p.stored()
+		}
+		r.Query.Sort = append(r.Query.Sort, store.Sort{Param: code, Kind: kind, Descending: descending})
 	}
 	if len(r.Query.Sort) > maxSort {
 		return true, fhir.Errorf(fhir.CodeTooCostly, "", "_sort may have at most %d keys.", maxSort).WithStatus(400)

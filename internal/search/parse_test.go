@@ -17,6 +17,13 @@ func clause(param string, any ...store.Match) store.Clause {
 	return store.Clause{Param: param, Any: any}
 }
 
+// sole is a clause on a parameter that has one value at most.
+func sole(param string, any ...store.Match) store.Clause {
+	c := clause(param, any...)
+	c.Single = true
+	return c
+}
+
 func match(k store.Kind, c store.Compare, value string) store.Match {
 	return store.Match{Kind: k, Compare: c, Value: value}
 }
@@ -59,10 +66,10 @@ func TestParseConditions(t *testing.T) {
 		{"Encounter", "_profile=http://p|1.0", clause("_profile", match(token, store.Equal, "http://p|1.0"))},
 		{"Patient", "identifier-value=NURUL - Aïn'", clause("identifier-value", match(str, store.HasPrefix, "nurul ain"))},
 		{"Patient", "name:exact=Nurul", clause("name:exact", match(token, store.Equal, "Nurul|"))},
-		{"Appointment", "date=2026-11-23", clause("date", dates(store.Equal, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
-		{"Appointment", "date=ge2026-11-23T09:00:00 08:00", clause("date", dates(store.GreaterEqual, "2026-11-23T09:00:00+08:00", "2026-11-23T09:00:01+08:00"))},
-		{"Appointment", "date=ap2026-11-23", clause("date", dates(store.Overlaps, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
-		{"Slot", "start=eb2026", clause("start", dates(store.EndsBefore, "2026-01-01T00:00:00+08:00", "2027-01-01T00:00:00+08:00"))},
+		{"Appointment", "date=2026-11-23", sole("date", dates(store.Equal, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
+		{"Appointment", "date=ge2026-11-23T09:00:00 08:00", sole("date", dates(store.GreaterEqual, "2026-11-23T09:00:00+08:00", "2026-11-23T09:00:01+08:00"))},
+		{"Appointment", "date=ap2026-11-23", sole("date", dates(store.Overlaps, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
+		{"Slot", "start=eb2026", sole("start", dates(store.EndsBefore, "2026-01-01T00:00:00+08:00", "2027-01-01T00:00:00+08:00"))},
 		{"Slot", "_lastUpdated=gt2026-11-23", clause("_lastUpdated", dates(store.GreaterThan, "2026-11-23T00:00:00+08:00", "2026-11-24T00:00:00+08:00"))},
 		{"Location", "longitude=101.7", clause("longitude", store.Match{Kind: store.Date, Compare: store.Equal, Low: place(101.65), High: place(101.75)})},
 		{"Location", "longitude=gt3", clause("longitude", store.Match{Kind: store.Date, Compare: store.GreaterThan, Low: place(3), High: place(3) + 1})},
@@ -105,11 +112,11 @@ func TestParseRequest(t *testing.T) {
 		{"Encounter", "appointment.slot.schedule=s1", Request{Query: where("Encounter", leads("appointment",
 			store.Query{Type: "Appointment", Where: []store.Condition{leads("slot", on("Slot", clause("schedule", match(store.Reference, store.Equal, "Schedule/s1"))))}}))}},
 		{"Slot", "_count=5&_offset=10&_sort=-start,status&_total=accurate", Request{Query: store.Query{
-			Type: "Slot", Count: 5, Offset: 10, Total: true, Sort: []store.Sort{{Param: "start", Descending: true}, {Param: "status"}}}}},
+			Type: "Slot", Count: 5, Offset: 10, Total: true, Sort: []store.Sort{{Param: "start", Kind: store.Date, Descending: true}, {Param: "status", Kind: store.Token}}}}},
 		{"Slot", "_count=5000", Request{Query: store.Query{Type: "Slot", Count: MaxCount}}},
 		{"Slot", "_summary=count&_count=7", Request{Query: store.Query{Type: "Slot", Total: true}}},
 		{"Slot", "_count=0", Request{Query: store.Query{Type: "Slot", Total: true}}},
-		{"Patient", "_sort=name", Request{Query: store.Query{Type: "Patient", Count: DefaultCount, Sort: []store.Sort{{Param: "name"}}}}},
+		{"Patient", "_sort=name", Request{Query: store.Query{Type: "Patient", Count: DefaultCount, Sort: []store.Sort{{Param: "name", Kind: store.String}}}}},
 		{"Patient", "_sort=colour", Request{Query: plain("Patient"), Unknown: []string{"_sort=colour"}}},
 		{"Slot", "_include=Slot:schedule", Request{Query: plain("Slot"), Includes: []Include{{Type: "Slot", Param: "schedule"}}}},
 		{"Schedule", "_revinclude=Slot:schedule", Request{Query: plain("Schedule"), RevIncludes: []Include{{Type: "Slot", Param: "schedule"}}}},

@@ -81,6 +81,7 @@ type Param struct {
 
 	compute func(root fhir.Node) []string // instead of paths
 	parts   *parts                        // of a composite parameter
+	single  bool                          // a date of which a record has one at most
 }
 
 // Type gives the parameter's type in the words of FHIR: token, reference,

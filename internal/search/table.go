@@ -315,6 +315,9 @@ func arrange(rows []row) map[string][]Param {
 				all = append(all, p)
 			}
 		}
+		for i := range all {
+			all[i].single = all[i].Kind == Date && len(all[i].paths) == 1 && once(typ, all[i].paths[0])
+		}
 		byType[typ] = all
 		slices.SortFunc(byType[typ], func(a, b Param) int { return cmp.Compare(a.Code, b.Code) })
 	}
@@ -335,6 +338,21 @@ func (r row) of(typ string) Param {
 		return r.target != "" && len(targets) > 0 && !slices.Contains(targets, r.target) && !slices.Contains(targets, "Resource")
 	}), " ")
 	return r.param()
+}
+
+// once tells whether a document can have one value at the end of a path at most.
+func once(typ string, p path) bool {
+	t, ok := r4.LookupType(typ)
+	if !ok {
+		return false
+	}
+	element, of := t.Root, ""
+	for _, s := range p {
+		if element, of, ok = element.Content(of).Child(s.name); !ok || s.extension || element.List() {
+			return false
+		}
+	}
+	return true
 }
 
 func (r row) param() Param {

@@ -106,9 +106,10 @@ type Point struct{ X, Y, Z int64 }
 // Clause holds when any of its alternatives does; Not turns it around. The
 // parameters "_id" (Value) and "_lastUpdated" (Low, High) are always indexed.
 type Clause struct {
-	Param string
-	Any   []Match
-	Not   bool
+	Param  string
+	Any    []Match
+	Not    bool
+	Single bool // a record has one entry of the parameter at most
 }
 
 // Condition is what a record must meet: exactly one of Clause, Link, All and
@@ -160,6 +161,7 @@ type Query struct {
 // Sort orders by a parameter; resources without it come last.
 type Sort struct {
 	Param      string
+	Kind       Kind // of its entries; 0 when that is not known
 	Descending bool
 }
 

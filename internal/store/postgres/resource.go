@@ -86,7 +86,7 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := t.reindex(r.Type, r.ID, known.rid, add, remove); err != nil {
+	if err := t.reindex(r.Type, r.ID, known.rid, query.Stored(add), query.Stored(remove)); err != nil {
 		return err
 	}
 	if known.version == 0 {

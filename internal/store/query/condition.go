@@ -1,6 +1,7 @@
 package query
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -181,7 +182,7 @@ func after(prefix string) string { return prefix + "\U0010FFFF" }
 
 // list writes a condition that has a rank as a SELECT of the rids that it
 // names.
-func (b *builder) list(types scope, c store.Condition) Text {
+func (b *builder) list(types scope, c store.Condition, also []store.Match) Text {
 	var out Text
 	union := func(i int) {
 		if i > 0 {
@@ -189,7 +190,7 @@ func (b *builder) list(types scope, c store.Condition) Text {
 		}
 	}
 	switch {
-	case c.Clause != nil && c.Clause.Param == "_id":
+	case own(c):
 		out.append(b.matches(types, c))
 	case c.Clause != nil:
 		values, others := b.wholes(*c.Clause)
@@ -198,7 +199,7 @@ func (b *builder) list(types scope, c store.Condition) Text {
 		}
 		for i, m := range others {
 			union(i + len(values))
-			out.append(b.named(types, c.Clause.Param, m))
+			out.append(b.named(types, c.Clause.Param, m, also))
 		}
 	case c.Link != nil:
 		for i, sub := range c.Link.Sub {
@@ -210,7 +211,7 @@ func (b *builder) list(types scope, c store.Condition) Text {
 	default:
 		for i, inner := range c.Any {
 			union(i)
-			out.append(b.list(types, inner))
+			out.append(b.list(types, inner, nil))
 		}
 	}
 	return out
@@ -218,21 +219,90 @@ func (b *builder) list(types scope, c store.Condition) Text {
 
 // matches selects the records of the types that meet conditions.
 func (b *builder) matches(types scope, where ...store.Condition) Text {
-	s := b.source(store.Query{Types: types, Where: where})
+	q := store.Query{Types: types, Where: where}
+	s := b.source(q, leadOf(flat(nil, where), len(types) == 1))
 	out := Text{SQL: "SELECT " + s.rid}
 	out.append(s.from, s.where)
 	return out
 }
 
-// named selects the records that have an entry which meets a match.
-func (b *builder) named(types scope, name string, m store.Match) Text {
+// named selects the records that have an entry which meets a match, and others
+// too. What begins before a time and reaches over it is looked for among the
+// narrow entries that begin shortly before, and among the wide ones.
+func (b *builder) named(types scope, name string, m store.Match, also []store.Match) Text {
 	if m.Compare == store.Near {
 		out := Text{SQL: "SELECT x.rid FROM "}
 		out.append(b.near(types, name, m))
 		return out
 	}
 	table, meets := b.meets(name, m)
-	return named(table, types, name, meets)
+	var bounds Text
+	if !m.Not {
+		bounds.append(narrow("i.low", m))
+	}
+	for _, a := range also {
+		_, more := b.meets(name, a)
+		meets.add(" AND ")
+		meets.append(more)
+		bounds.append(narrow("i.low", a))
+	}
+	if bounds.SQL == "" {
+		return named(table, types, name, meets)
+	}
+	out := named(table, types, name, Text{meets.SQL + bounds.SQL, append(meets.Args[:len(meets.Args):len(meets.Args)], bounds.Args...)})
+	out.add(" UNION ALL ")
+	out.append(named(table, types, name+Wide, meets))
+	return out
+}
+
+// Wide ends the name under which the entries of dates are kept once more that
+// are wider than most.
+const Wide = ":wide"
+
+// width is what a narrow entry has at most, in microseconds: a day and a half.
+const width = 129_600_000_000
+
+// Stored gives entries with those that are kept once more.
+func Stored(entries []store.Entry) []store.Entry {
+	for _, e := range entries {
+		if e.Kind == store.Date && (e.Low < math.MinInt64/2 || e.High > math.MaxInt64/2 || e.High-e.Low > width) {
+			e.Param += Wide
+			entries = append(entries[:len(entries):len(entries)], e)
+		}
+	}
+	return entries
+}
+
+// narrow bounds where a narrow entry that meets a match begins, where the match
+// itself does not.
+func narrow(low string, m store.Match) Text {
+	since := func(t int64) Text {
+		if t < math.MinInt64+width {
+			return Text{}
+		}
+		return Text{" AND " + low + " > ?", []any{t - width}}
+	}
+	switch m.Compare {
+	case store.GreaterThan:
+		return since(m.High)
+	case store.GreaterEqual, store.Overlaps:
+		return since(m.Low)
+	}
+	return Text{}
+}
+
+// narrowOnly tells whether a parameter is known to have no wide entries.
+func (b *builder) narrowOnly(types scope, name string) bool {
+	if b.few == nil {
+		return false
+	}
+	rows := Text{SQL: "SELECT 1 FROM index_date i WHERE "}
+	rows.append(types.is("i.param", name+Wide))
+	n, err := b.few(rows, 1)
+	if err != nil {
+		b.err = err
+	}
+	return n == 0
 }
 
 func named(table string, types scope, name string, meets Text) Text {
@@ -266,10 +336,8 @@ func (b *builder) linked(types scope, r string, link store.Link, sub store.Query
 
 // holds tests that the record s is a match of a query.
 func (b *builder) holds(s string, q store.Query) Text {
-	out := Text{" AND " + s + ".type = ? AND " + s + ".method <> 'DELETE'", []any{q.Type}}
-	if q.Organization != "" {
-		out.add(" AND "+strings.ReplaceAll(MayBeSeen, "r.", s+"."), q.Organization, q.Organization)
-	}
+	out := Text{SQL: " AND "}
+	out.append(b.visible("", s, scope{q.Type}, q))
 	for _, c := range q.Where {
 		out.add(" AND ")
 		out.append(b.test(scope{q.Type}, s, c))
@@ -281,7 +349,7 @@ func (b *builder) holds(s string, q store.Query) Text {
 // to which a match of sub refers.
 func (b *builder) led(types scope, link store.Link, sub store.Query) Text {
 	sub.Type, sub.Types = typeOf(sub), nil
-	s := b.source(sub)
+	s := b.source(sub, leadOf(flat(nil, sub.Where), true))
 	i := s.row + "i"
 	var out Text
 	if !link.Reverse {
@@ -327,8 +395,8 @@ func idIn(column, typ string) string {
 func (b *builder) dates(low, ended, over string, m store.Match) Text {
 	both := []any{m.Low, m.High}
 	switch m.Compare {
-	case store.Equal:
-		return Text{"(" + low + " >= ? AND " + ended + ")", both}
+	case store.Equal: // it begins before the end, too, which an index can use
+		return Text{"(" + low + " >= ? AND " + low + " < ? AND " + ended + ")", []any{m.Low, m.High, m.High}}
 	case store.NotEqual:
 		return Text{"NOT (" + low + " >= ? AND " + ended + ")", both}
 	case store.LessThan:
@@ -344,7 +412,7 @@ func (b *builder) dates(low, ended, over string, m store.Match) Text {
 	case store.StartsAfter:
 		return Text{low + " >= ?", []any{m.High}}
 	case store.EndsBefore:
-		return Text{ended, []any{m.Low}}
+		return Text{"(" + low + " < ? AND " + ended + ")", []any{m.Low, m.Low}}
 	}
 	b.refuse("Dates cannot be compared by %s.", strings.ToLower(string(m.Compare)))
 	return Text{}

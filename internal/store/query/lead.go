@@ -1,6 +1,7 @@
 package query
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -20,16 +21,120 @@ const (
 // maxParts bounds the parts of a list that are looked up one by one.
 const maxParts = 100
 
-// leading chooses the condition whose entries name the records to look at: the
-// one that is likely to name the fewest. -1 for none.
-func leading(where []store.Condition) int {
+// enough is how few records need no search for a list with fewer.
+const enough = 20
+
+// leader is the condition whose entries name the records to look at.
+type leader struct {
+	at     int           // its place among the conditions, -1 for none
+	single bool          // it is one whole value, whose entries are in the order of creation
+	also   []store.Match // what the same entry must meet for other conditions
+}
+
+// lead chooses the leader of a query; ok is false when it names so many records
+// that it should lead only where that puts nothing out of order.
+func (b *builder) lead(q store.Query) (ok bool, best leader) {
+	types, where := scopeOf(q), flat(nil, q.Where)
+	best = leadOf(where, len(types) == 1)
+	if best.at < 0 {
+		return false, best
+	}
+	if b.few == nil {
+		return rank(where[best.at]) > code, best
+	}
+	if own(where[best.at]) && where[best.at].Clause.Param == "_id" {
+		return true, best
+	}
+	// Of those that can lead, the one that names the fewest.
+	least, at := math.MaxInt, best
+	places := make([]int, 0, len(where))
+	for i, c := range where {
+		if rank(c) != names {
+			places = append(places, i)
+		}
+	}
+	slices.SortStableFunc(places, func(i, j int) int { return rank(where[j]) - rank(where[i]) })
+	for _, i := range places {
+		if least < enough {
+			break
+		}
+		c := where[i]
+		l := leaderAt(where, i, len(types) == 1)
+		b.aliases = 0
+		n, err := b.few(b.rows(types, c, l.also), min(many, least))
+		if err != nil {
+			b.err = err
+			return false, best
+		}
+		if n < least || n == least && l.single && !at.single {
+			least, at = n, l
+		}
+	}
+	b.aliases = 0
+	return least < many, at
+}
+
+// rows selects what a condition names.
+func (b *builder) rows(types scope, c store.Condition, also []store.Match) Text {
+	if !own(c) {
+		return b.list(types, c, also)
+	}
+	out := Text{SQL: "SELECT r.rid FROM resource r WHERE "}
+	out.append(types.typed("r.type"), Text{SQL: " AND "}, b.test(types, "r", c))
+	return out
+}
+
+// leadOf chooses by the ranks alone.
+func leadOf(where []store.Condition, alone bool) leader {
 	lead, best := -1, names
 	for i, c := range where {
 		if n := rank(c); n > best {
 			lead, best = i, n
 		}
 	}
-	return lead
+	return leaderAt(where, lead, alone)
+}
+
+// leaderAt makes a leader of a condition. Others may be about the same entry.
+func leaderAt(where []store.Condition, at int, alone bool) leader {
+	l := leader{at: at}
+	if at < 0 {
+		return l
+	}
+	l.single = alone && single(where[at])
+	if _, ok := oneDate(where[at]); !ok {
+		return l
+	}
+	for i, c := range where {
+		if m, ok := oneDate(c); ok && i != at && c.Clause.Param == where[at].Clause.Param {
+			l.also = append(l.also, m)
+		}
+	}
+	return l
+}
+
+// single tells whether a condition is one whole value.
+func single(c store.Condition) bool {
+	return !c.Not && c.Clause != nil && !c.Clause.Not && len(c.Clause.Any) == 1 && wholeValue(c.Clause.Any[0]) && c.Clause.Param != "_id"
+}
+
+func wholeValue(m store.Match) bool {
+	return m.Kind != store.Date && m.Compare == store.Equal && !m.Not
+}
+
+// oneDate gives the comparison of a condition that is one comparison of a
+// parameter of which a record has one date at most.
+func oneDate(c store.Condition) (m store.Match, ok bool) {
+	if c.Not || c.Clause == nil || c.Clause.Not || !c.Clause.Single || len(c.Clause.Any) != 1 {
+		return m, false
+	}
+	m = c.Clause.Any[0]
+	return m, m.Kind == store.Date && m.Compare != store.Missing && m.Compare != store.Near && !m.Not
+}
+
+// own tells whether a condition is about a column of the record itself.
+func own(c store.Condition) bool {
+	return c.Clause != nil && (c.Clause.Param == "_id" || c.Clause.Param == "_lastUpdated")
 }
 
 func rank(c store.Condition) int {
@@ -71,14 +176,15 @@ func rank(c store.Condition) int {
 
 func rankOf(c store.Clause) int {
 	switch {
-	case c.Not || c.Param == "_lastUpdated" || len(c.Any) == 0:
+	case c.Not || len(c.Any) == 0:
 		return names
+	case c.Param == "_lastUpdated":
+		return span
 	case c.Param == "_id":
 		return one
 	}
 	if len(c.Any) > maxParts {
-		whole := func(m store.Match) bool { return m.Kind != store.Date && m.Compare == store.Equal && !m.Not }
-		if !slices.ContainsFunc(c.Any, whole) || slices.ContainsFunc(c.Any, func(m store.Match) bool { return !whole(m) }) {
+		if slices.ContainsFunc(c.Any, func(m store.Match) bool { return !wholeValue(m) }) {
 			return names // a list of so many parts
 		}
 	}

@@ -42,36 +42,48 @@ func ParsePlace(text string) (p Place, err error) {
 	return p, nil
 }
 
-// List writes the statement of a list, which gives type, id, version and rid
-// of the matches, and then the values that they are ordered by, so many. after
-// is nil for a list from the beginning.
-func List(d Dialect, q store.Query, after *Place) (out Text, values int, err error) {
-	b := builder{dialect: d}
-	s := b.source(q)
-	keys := b.keys(q, s)
-	out.SQL = "SELECT " + s.row + ".type, " + s.row + ".id, " + s.row + ".version, " + s.row + ".rid"
-	for _, k := range keys {
-		out.add(", ")
-		out.append(k.value)
+// List writes the statements of a list, whose rows follow one another: type, id,
+// version and rid of the matches, and then the values that they are ordered by,
+// so many. after is nil for a list from the beginning.
+func (s Search) List(q store.Query, after *Place) (all []Text, values int, err error) {
+	for i, p := range s.parts {
+		values = len(p.keys)
+		out := Text{SQL: "SELECT " + p.row + ".type, " + p.row + ".id, " + p.row + ".version, " + p.row + ".rid"}
+		for _, k := range p.keys {
+			if out.add(", "); k.none() {
+				out.add("NULL")
+			} else {
+				out.append(k.value)
+			}
+		}
+		out.append(p.from, p.where)
+		if after != nil {
+			if len(after.Values) != len(p.keys) {
+				return nil, 0, ErrPlace
+			}
+			out.add(" AND "+p.row+".rid <= ?", after.Newest)
+			within := len(s.parts) == 1 || (after.Values[0] == nil) == (i == 1) // the part in which the place is
+			if within && len(p.keys) > 0 && p.keys[0].sure {                    // said once more for the index of the column
+				out.add(" AND ")
+				out.append(p.keys[0].value)
+				out.add(map[bool]string{true: " <= ?", false: " >= ?"}[p.keys[0].descending != q.Before], after.Values[0])
+			}
+			switch {
+			case within && q.Before:
+				out.add(" AND NOT ")
+				out.append(behind(p.keys, *after, p.rid))
+			case within:
+				out.add(" AND ")
+				out.append(behind(p.keys, *after, p.rid))
+			case (i == 0) != q.Before: // not the part on the side that is asked for
+				continue
+			}
+		}
+		out.append(order(p.keys, p.source))
+		out.add(" LIMIT ?", q.Count+1)
+		all = append(all, out)
 	}
-	out.append(s.from, s.where)
-	if after != nil {
-		if len(after.Values) != len(keys) {
-			return out, 0, ErrPlace
-		}
-		out.add(" AND "+s.row+".rid <= ? AND ", after.Newest)
-		if len(keys) > 0 && keys[0].sure { // said once more for the index of the column
-			out.append(keys[0].value)
-			out.add(map[bool]string{true: " <= ? AND ", false: " >= ? AND "}[keys[0].descending != q.Before], after.Values[0])
-		}
-		if q.Before {
-			out.add("NOT ")
-		}
-		out.append(behind(keys, *after, s.row))
-	}
-	out.append(b.order(q, s))
-	out.add(" LIMIT ?", q.Count+1)
-	return out, len(keys), b.err
+	return all, values, nil
 }
 
 // Row is a row of a list: a match and where it stands.
@@ -108,13 +120,16 @@ func Listing(rows []Row, count int, newest int64) (l store.Listing) {
 }
 
 // behind tests that a record stands behind a place.
-func behind(keys []key, p Place, row string) Text {
+func behind(keys []key, p Place, rid string) Text {
 	if len(keys) == 0 {
-		return Text{row + ".rid > ?", []any{p.Row}}
+		return Text{rid + " > ?", []any{p.Row}}
 	}
 	k, v := keys[0], p.Values[0]
 	p.Values = p.Values[1:]
-	rest := behind(keys[1:], p, row)
+	rest := behind(keys[1:], p, rid)
+	if k.none() {
+		return rest
+	}
 	var out Text
 	if v == nil { // those without a value come last
 		out.add("(")

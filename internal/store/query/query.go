@@ -53,26 +53,100 @@ func Param(typ, name string) int64 {
 	return int64(h.Sum64() & (1<<40 - 1))
 }
 
-// Search is a query as two statements: Count gives the number of matches in
-// one row, Find their rows. Columns of the record are those of an r.
-type Search struct{ Count, Find Text }
+// Search is a query as statements. Count gives the number of matches in one
+// row. The parts give the matches, one behind the other: those that have the
+// first value to sort by and those that do not, when they are found in two ways.
+type Search struct {
+	Count Text
+	parts []part
+}
 
-// Write writes the statements of a query; columns are what Find selects. The
-// error is that of a comparison which the kind of the entries does not have.
-func Write(d Dialect, q store.Query, columns string) (Search, error) {
-	b := builder{dialect: d}
-	s := b.source(q)
-	if b.err != nil {
-		return Search{}, b.err
+// part is where a part of the matches comes from, and by what they are ordered.
+type part struct {
+	source
+	keys []key
+}
+
+// Few counts the rows of a SELECT up to a limit.
+type Few func(rows Text, limit int) (int, error)
+
+// many is where a list stops being one of few: a search is led by a list only
+// when it is not so long.
+const many = 2000
+
+// Write writes the statements of a query. few, which may be nil, tells what the
+// lists of its conditions hold. An error is that of few, of a comparison that
+// the kind of the entries does not have, or of a query with too many
+// conditions.
+func Write(d Dialect, q store.Query, few Few) (out Search, err error) {
+	b := builder{dialect: d, few: few}
+	leads, how := b.lead(q)
+	counted := b.source(q, how)
+	out.Count.append(Text{SQL: "SELECT count(*)"}, counted.from, counted.where)
+	b.aliases = 0
+	sorted := len(q.Sort) > 0
+	switch {
+	case !leads && sorted && q.Sort[0].Kind != 0 && len(scopeOf(q)) == 1:
+		out.parts = b.walk(q)
+	case !leads && (sorted || !how.single):
+		s := b.source(q, leader{at: -1})
+		out.parts = []part{{s, b.keys(q.Sort, q, s)}}
+	default:
+		s := b.source(q, how)
+		out.parts = []part{{s, b.keys(q.Sort, q, s)}}
 	}
-	if len(s.from.Args)+len(s.where.Args) > maxArgs {
+	switch {
+	case b.err != nil:
+		return Search{}, b.err
+	case len(counted.where.Args) > maxArgs:
 		return Search{}, fhir.Errorf(fhir.CodeTooCostly, "", "The search has too many conditions.").WithStatus(400)
 	}
-	var out Search
-	out.Count.append(Text{SQL: "SELECT count(*)"}, s.from, s.where)
-	out.Find.append(Text{SQL: "SELECT " + columns}, s.from, s.where, b.order(q, s))
-	out.Find.add(" LIMIT ? OFFSET ?", q.Count+1, q.Offset)
 	return out, nil
+}
+
+// find selects columns of the records of a part.
+func (p part) find(columns string, limit, offset int) (out Text) {
+	out.append(Text{SQL: "SELECT " + strings.ReplaceAll(columns, "r.", p.row+".")}, p.from, p.where, order(p.keys, p.source))
+	out.add(" LIMIT ? OFFSET ?", limit, offset)
+	return out
+}
+
+// Fetch gives the page of a query: rows gives the records of a statement,
+// number its count.
+func (s Search) Fetch(q store.Query, columns string, rows func(Text) ([]store.Resource, error), number func(Text) (int, error)) (page store.Page, err error) {
+	page.Total = -1
+	if q.Total || q.Count == 0 {
+		if page.Total, err = number(s.Count); err != nil || q.Count == 0 {
+			return page, err
+		}
+	}
+	offset := q.Offset
+	for i, p := range s.parts {
+		if i > 0 && len(page.Resources) > q.Count {
+			break
+		}
+		list, err := rows(p.find(columns, q.Count+1-len(page.Resources), offset))
+		if err != nil {
+			return page, err
+		}
+		page.Resources = append(page.Resources, list...)
+		switch {
+		case len(page.Resources) > 0:
+			offset = 0
+		case offset > 0 && i+1 < len(s.parts):
+			var all Text
+			all.append(Text{SQL: "SELECT count(*)"}, p.from, p.where)
+			n, err := number(all)
+			if err != nil {
+				return page, err
+			}
+			offset -= n
+		}
+	}
+	if len(page.Resources) > q.Count {
+		page.Resources, page.More = page.Resources[:q.Count], true
+	}
+	return page, nil
 }
 
 // maxArgs bounds the arguments of a statement, which engines do too.
@@ -81,6 +155,7 @@ const maxArgs = 30_000
 // builder writes one statement. It keeps the first error.
 type builder struct {
 	dialect Dialect
+	few     Few
 	aliases int
 	err     error
 }
@@ -143,38 +218,26 @@ type source struct {
 // MayBeSeen is the test that an organisation, given twice, may see a record r.
 const MayBeSeen = "(r.organization = ? OR EXISTS (SELECT 1 FROM granted g WHERE g.rid = r.rid AND g.organization = ?))"
 
-func (b *builder) source(q store.Query) source {
+func (b *builder) source(q store.Query, lead leader) source {
 	types := scopeOf(q)
 	where := flat(nil, q.Where)
 	r := b.alias("r")
 	s := source{from: Text{SQL: " FROM resource " + r}, where: Text{SQL: " WHERE "}, row: r, rid: r + ".rid"}
-	lead := leading(where)
 	if len(types) == 0 {
 		s.where.add(b.dialect.False)
 		return s
 	}
-	if lead >= 0 && where[lead].Clause != nil && where[lead].Clause.Param == "_id" {
-		s.where.append(types.typed(r + ".type"))
-	} else if lead >= 0 || len(types) > 1 && len(q.Sort) > 0 && q.Sort[0].Param == "_lastUpdated" { // which has an order of its own
-		s.where.append(types.typed(b.dialect.Aside + r + ".type"))
-	} else {
-		s.where.append(types.typed(r + ".type"))
+	aside := ""
+	if lead.at >= 0 && !own(where[lead.at]) || lead.at < 0 && len(types) > 1 && len(q.Sort) > 0 && q.Sort[0].Param == "_lastUpdated" { // which has an order of its own
+		aside = b.dialect.Aside
 	}
-	s.where.add(" AND " + r + ".method <> 'DELETE'")
-	if q.Organization != "" {
-		s.where.add(" AND (")
-		if len(q.Open) > 0 {
-			s.where.append(scope(q.Open).typed(r + ".type"))
-			s.where.add(" OR ")
-		}
-		s.where.add(strings.ReplaceAll(MayBeSeen, "r.", r+".")+")", q.Organization, q.Organization)
-	}
+	s.where.append(b.visible(aside, r, types, q))
 	for i, c := range where {
 		s.where.add(" AND ")
 		switch {
-		case i != lead || c.Clause != nil && c.Clause.Param == "_id":
+		case i != lead.at || own(c):
 			s.where.append(b.test(types, r, c))
-		case len(types) == 1 && single(c):
+		case lead.single:
 			// Entries of one value are in the order of creation already.
 			m := c.Clause.Any[0]
 			s.rid = r + "d.rid"
@@ -183,11 +246,73 @@ func (b *builder) source(q store.Query) source {
 			s.where.add(" AND "+r+"d.value = ?", b.dialect.Whole(m.Value))
 		default:
 			s.where.add(r + ".rid IN (")
-			s.where.append(b.list(types, c))
+			s.where.append(b.list(types, c, lead.also))
 			s.where.add(")")
 		}
 	}
 	return s
+}
+
+// visible tests that the record r is a current one of the types, which the
+// organisation of the query may see.
+func (b *builder) visible(aside, r string, types scope, q store.Query) Text {
+	out := types.typed(aside + r + ".type")
+	out.add(" AND " + r + ".method <> 'DELETE'")
+	if q.Organization != "" {
+		out.add(" AND (")
+		if len(q.Open) > 0 {
+			out.append(scope(q.Open).typed(r + ".type"))
+			out.add(" OR ")
+		}
+		out.add(strings.ReplaceAll(MayBeSeen, "r.", r+".")+")", q.Organization, q.Organization)
+	}
+	return out
+}
+
+// walk finds matches along the values of the first parameter to sort by, and
+// then those that have none. Of a record with several values the lowest counts,
+// for a descending order the highest.
+func (b *builder) walk(q store.Query) []part {
+	by, types := q.Sort[0], scopeOf(q)
+	table, value, lower := "index_value", "value", "e.value < d.value"
+	if by.Descending {
+		lower = "e.value > d.value"
+	}
+	if by.Kind == store.Date {
+		table, value = "index_date", "low"
+		lower = "(" + strings.ReplaceAll(lower, "value", "low") + " OR e.low = d.low AND e.high < d.high)"
+	}
+	r := b.alias("r")
+	s := source{row: r, rid: "d.rid", from: Text{SQL: " FROM " + table + " d" + b.dialect.Join + "resource " + r + " ON " + r + ".rid = d.rid"}, where: Text{SQL: " WHERE "}}
+	s.where.append(types.is("d.param", by.Param))
+	all := true // records without a value may be matches too
+	for _, c := range flat(nil, q.Where) {
+		if m, ok := oneDate(c); ok && c.Clause.Param == by.Param && by.Kind == store.Date {
+			s.where.add(" AND ")
+			s.where.append(b.dates("d.low", "d.high <= ?", "d.high > ?", m))
+			if b.narrowOnly(types, by.Param) {
+				s.where.append(narrow("d.low", m))
+			}
+			all = false
+		}
+	}
+	s.where.add(" AND ")
+	s.where.append(b.visible(b.dialect.Aside, r, types, q))
+	s.where.add(" AND NOT EXISTS (SELECT 1 FROM " + table + " e WHERE e.rid = d.rid AND e.param = d.param AND " + lower + ")")
+	for _, c := range q.Where {
+		s.where.add(" AND ")
+		s.where.append(b.test(types, r, c))
+	}
+	first := key{Text{SQL: "d." + value}, by.Descending, true}
+	parts := []part{{s, append([]key{first}, b.keys(q.Sort[1:], q, s)...)}}
+	if all {
+		b.aliases = 0
+		rest := b.source(q, leader{at: -1})
+		rest.where.add(" AND NOT ")
+		rest.where.append(b.entry(table, types, rest.row, by.Param, Text{}))
+		parts = append(parts, part{rest, append([]key{{}}, b.keys(q.Sort[1:], q, rest)...)})
+	}
+	return parts
 }
 
 // flat takes conditions that all must hold out of one another.
@@ -202,49 +327,56 @@ func flat(out, where []store.Condition) []store.Condition {
 	return out
 }
 
-// single tells whether a condition is one whole value.
-func single(c store.Condition) bool {
-	return c.Clause != nil && len(c.Clause.Any) == 1 && c.Clause.Any[0].Compare == store.Equal && c.Clause.Any[0].Kind != store.Date && !c.Clause.Any[0].Not
-}
-
 // key is a value by which the matches are ordered. Those without it come last.
+// The zero key is that of matches which all have none.
 type key struct {
 	value      Text
 	descending bool
 	sure       bool // every record has it
 }
 
+func (k key) none() bool { return k.value.SQL == "" }
+
 // keys writes what the matches are ordered by, before the order of creation.
-func (b *builder) keys(q store.Query, s source) (all []key) {
+func (b *builder) keys(sort []store.Sort, q store.Query, s source) (all []key) {
 	types := scopeOf(q)
-	for _, by := range q.Sort {
+	for _, by := range sort {
 		pick := "min"
 		if by.Descending {
 			pick = "max"
 		}
-		switch by.Param {
-		case "_id":
+		// What is added to each value keeps an engine from walking all values of
+		// the parameter in their order.
+		columns := []string{"i.value || '') FROM index_value", "i.low + 0) FROM index_date"}
+		switch {
+		case by.Param == "_id":
 			all = append(all, key{Text{SQL: s.row + ".id"}, by.Descending, true})
-		case "_lastUpdated":
+			continue
+		case by.Param == "_lastUpdated":
 			all = append(all, key{Text{SQL: s.row + ".updated"}, by.Descending, true})
-		default:
-			// What is added to each value keeps an engine from walking all
-			// values of the parameter in their order.
-			for _, column := range []string{"i.value || '') FROM index_value", "i.low + 0) FROM index_date"} {
-				value := Text{SQL: "(SELECT " + pick + "(" + column + " i WHERE i.rid = " + s.row + ".rid AND "}
-				value.append(types.is("i.param", by.Param))
-				value.add(")")
-				all = append(all, key{value, by.Descending, false})
-			}
+			continue
+		case by.Kind == store.Date:
+			columns = columns[1:]
+		case by.Kind != 0:
+			columns = columns[:1]
+		}
+		for _, column := range columns {
+			value := Text{SQL: "(SELECT " + pick + "(" + column + " i WHERE i.rid = " + s.row + ".rid AND "}
+			value.append(types.is("i.param", by.Param))
+			value.add(")")
+			all = append(all, key{value, by.Descending, false})
 		}
 	}
 	return all
 }
 
 // order writes how the matches follow one another.
-func (b *builder) order(q store.Query, s source) Text {
+func order(keys []key, s source) Text {
 	order := Text{SQL: " ORDER BY "}
-	for _, k := range b.keys(q, s) {
+	for _, k := range keys {
+		if k.none() {
+			continue
+		}
 		order.append(k.value)
 		if k.descending {
 			order.add(" DESC")

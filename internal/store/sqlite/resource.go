@@ -61,12 +61,12 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range remove {
+	for _, e := range query.Stored(remove) {
 		if err := t.unindex(r.Type, rid, e); err != nil {
 			return err
 		}
 	}
-	return t.index(r.Type, rid, add)
+	return t.index(r.Type, rid, query.Stored(add))
 }
 
 // Relabel implements store.Tx.
@@ -81,12 +81,12 @@ func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
 	if err := t.exec("UPDATE resource SET body = ? WHERE rid = ?", blob(r.Body), rid); err != nil {
 		return err
 	}
-	for _, e := range remove {
+	for _, e := range query.Stored(remove) {
 		if err := t.unindex(r.Type, rid, e); err != nil {
 			return err
 		}
 	}
-	return t.index(r.Type, rid, add)
+	return t.index(r.Type, rid, query.Stored(add))
 }
 
 func (t *tx) unindex(typ string, rid int64, e store.Entry) error {

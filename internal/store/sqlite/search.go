@@ -15,21 +15,24 @@ var dialect = query.Dialect{
 
 // Search implements store.Reader.
 func (r reader) Search(q store.Query) (store.Page, error) {
-	page := store.Page{Total: -1}
-	ask, err := query.Write(dialect, q, resourceColumns)
+	ask, err := r.write(q)
 	if err != nil {
-		return page, err
+		return store.Page{Total: -1}, err
 	}
-	if q.Total || q.Count == 0 {
-		if err := r.one(ask.Count.SQL, ask.Count.Args, &page.Total); err != nil || q.Count == 0 {
-			return page, err
-		}
-	}
-	page.Resources, err = many(r.conn, ask.Find.SQL, ask.Find.Args, scanResource)
-	if len(page.Resources) > q.Count {
-		page.Resources, page.More = page.Resources[:q.Count], true
-	}
-	return page, err
+	return ask.Fetch(q, resourceColumns, func(t query.Text) ([]store.Resource, error) { return many(r.conn, t.SQL, t.Args, scanResource) }, r.number)
+}
+
+// write writes a search. Lists of what its conditions name are counted first:
+// the engine does not know how many entries a value has.
+func (r reader) write(q store.Query) (query.Search, error) {
+	return query.Write(dialect, q, func(rows query.Text, limit int) (int, error) {
+		return r.number(query.Text{SQL: "SELECT count(*) FROM (" + rows.SQL + " LIMIT ?)", Args: append(rows.Args[:len(rows.Args):len(rows.Args)], limit)})
+	})
+}
+
+func (r reader) number(t query.Text) (n int, err error) {
+	err = r.one(t.SQL, t.Args, &n)
+	return n, err
 }
 
 // List implements store.Reader.
@@ -47,12 +50,26 @@ func (r reader) List(q store.Query) (store.Listing, error) {
 		}
 		after, newest = &place, place.Newest
 	}
-	ask, values, err := query.List(dialect, q, after)
+	ask, err := r.write(q)
 	if err != nil {
 		return store.Listing{}, err
 	}
-	rows, err := many(r.conn, ask.SQL, ask.Args, func(row row) (query.Row, error) { return query.Scan(row, values) })
-	return query.Listing(rows, q.Count, newest), err
+	statements, values, err := ask.List(q, after)
+	if err != nil {
+		return store.Listing{}, err
+	}
+	var list []query.Row
+	for _, t := range statements {
+		if len(list) > q.Count {
+			break
+		}
+		rows, err := many(r.conn, t.SQL, t.Args, func(row row) (query.Row, error) { return query.Scan(row, values) })
+		if err != nil {
+			return store.Listing{}, err
+		}
+		list = append(list, rows...)
+	}
+	return query.Listing(list, q.Count, newest), nil
 }
 
 // ListHistory implements store.Reader.

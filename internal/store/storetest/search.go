@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -260,14 +262,125 @@ var searchTests = []test{
 			{"by a parameter that nothing has", []store.Sort{up("nothing")}, []string{"c", "a", "e", "b", "d"}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				equal(t, "order", found(t, s, store.Query{Type: "Patient", Sort: c.sort, Count: 100}), c.want)
-				var walked []string
-				for offset := range c.want {
-					walked = append(walked, found(t, s, store.Query{Type: "Patient", Sort: c.sort, Offset: offset, Count: 1})...)
+				for _, known := range []bool{false, true} { // of which kind the values are
+					sort := slices.Clone(c.sort)
+					for i := range sort {
+						if kind := (map[string]store.Kind{"name": store.String, "date": store.Date, "gender": store.Token, "nothing": store.Date}); known {
+							sort[i].Kind = kind[sort[i].Param]
+						}
+					}
+					equal(t, "order", found(t, s, store.Query{Type: "Patient", Sort: sort, Count: 100}), c.want)
+					var walked, listed []string
+					after := ""
+					for offset := range c.want {
+						walked = append(walked, found(t, s, store.Query{Type: "Patient", Sort: sort, Offset: offset, Count: 1})...)
+						l := read(t, s, func(r store.Reader) (store.Listing, error) {
+							return r.List(store.Query{Type: "Patient", Sort: sort, Count: 1, After: after})
+						})
+						for _, k := range l.Keys {
+							listed = append(listed, k.ID)
+						}
+						if l.More != (offset+1 < len(c.want)) {
+							t.Errorf("more after %d: %v", offset+1, l.More)
+						}
+						after = l.Last
+					}
+					equal(t, "order in pages of one", walked, c.want)
+					equal(t, "order in lists of one", listed, c.want)
 				}
-				equal(t, "order in pages of one", walked, c.want)
 			})
 		}
+	}},
+	{"dates that are wide, open or narrow, and two conditions on one of them", func(t *testing.T, s store.Store) {
+		const day = 86_400_000_000
+		write(t, s, func(tx store.Tx) error {
+			for id, e := range map[string]store.Entry{
+				"hour": {Low: 10 * day, High: 10*day + day/24}, "day": {Low: 11 * day, High: 12 * day}, "month": {Low: 0, High: 30 * day},
+				"since": {Low: 5 * day, High: math.MaxInt64}, "until": {Low: math.MinInt64, High: 8 * day},
+			} {
+				e.Param, e.Kind = "period", store.Date
+				if err := tx.PutResource(record("Encounter", id, 1, monday), []store.Entry{e}, nil); err != nil {
+					return err
+				}
+			}
+			always := store.Entry{Param: "period", Kind: store.Date, Low: math.MinInt64, High: math.MaxInt64}
+			if err := tx.PutResource(record("Encounter", "changed", 1, monday), []store.Entry{always}, nil); err != nil {
+				return err
+			}
+			return tx.PutResource(record("Encounter", "changed", 2, monday), nil, []store.Entry{always})
+		})
+		period := func(m ...store.Match) store.Clause {
+			return store.Clause{Param: "period", Any: m, Single: true}
+		}
+		at := func(c store.Compare, from, to int64) store.Match { return dated(c, from*day, to*day) }
+		for _, c := range []struct {
+			name  string
+			where []store.Clause
+			want  []string
+		}{
+			{"from a day on", []store.Clause{period(at(store.GreaterEqual, 11, 12))}, []string{"day", "month", "since"}},
+			{"after a day", []store.Clause{period(at(store.GreaterThan, 11, 12))}, []string{"month", "since"}},
+			{"before a day", []store.Clause{period(at(store.LessThan, 10, 11))}, []string{"month", "since", "until"}},
+			{"on a day", []store.Clause{period(at(store.Equal, 10, 11))}, []string{"hour"}},
+			{"with a part on a day", []store.Clause{period(at(store.Overlaps, 10, 11))}, []string{"hour", "month", "since"}},
+			{"ended before", []store.Clause{period(at(store.EndsBefore, 9, 10))}, []string{"until"}},
+			{"from a day on and before another", []store.Clause{period(at(store.GreaterEqual, 10, 11)), period(at(store.LessThan, 12, 13))}, []string{"day", "hour", "month", "since"}},
+			{"after one and before another", []store.Clause{period(at(store.StartsAfter, 9, 10)), period(at(store.LessThan, 12, 13))}, []string{"day", "hour"}},
+			{"on one of two days, and after one", []store.Clause{period(at(store.Equal, 10, 11), at(store.Equal, 11, 12)), period(at(store.GreaterThan, 10, 11))}, []string{"day"}},
+		} {
+			for _, sort := range [][]store.Sort{nil, {{Param: "period", Kind: store.Date}}} {
+				page := read(t, s, search(store.Query{Type: "Encounter", Where: store.Where(c.where...), Sort: sort, Count: 9, Total: true}))
+				equal(t, c.name, sorted(ids(page.Resources)), c.want)
+				equal(t, c.name+", counted", page.Total, len(c.want))
+			}
+		}
+	}},
+	{"more records than are listed before they are looked at", func(t *testing.T, s store.Store) {
+		const n = 2300
+		write(t, s, func(tx store.Tx) error {
+			for i := range int64(n) {
+				entries := []store.Entry{{Param: "status", Kind: store.Token, Value: "open|"}, {Param: "name", Kind: store.String, Value: fmt.Sprintf("tan %04d", n-i)}}
+				if i%10 > 0 {
+					entries = append(entries, store.Entry{Param: "date", Kind: store.Date, Low: i * 7919 % n, High: i*7919%n + 1})
+				}
+				if i%1000 == 5 {
+					entries = append(entries, store.Entry{Param: "date", Kind: store.Date, Low: n + i, High: n + i + 1}, store.Entry{Param: "mark", Kind: store.Token, Value: "x|"})
+				}
+				if err := tx.PutResource(record("Slot", fmt.Sprintf("s%04d", i), 1, minute(int(i))), entries, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		open, named := is(where("status", token("open|"))), is(where("name", begins(store.String, "tan")))
+		for _, w := range [][]store.Condition{{open}, {named}, {open, named}, {either(open, named)}, {is(where("date", dated(store.GreaterEqual, 0, 1), missing(store.Date, "true")))}} {
+			for _, sort := range [][]store.Sort{nil, {{Param: "date", Kind: store.Date}}, {{Param: "date", Kind: store.Date, Descending: true}}, {{Param: "name", Kind: store.String}}, {{Param: "_lastUpdated", Descending: true}}, {{Param: "date"}}} {
+				q := store.Query{Type: "Slot", Where: w, Sort: sort, Count: 3000, Total: true}
+				page := read(t, s, search(q))
+				equal(t, "total", page.Total, n)
+				whole := ids(page.Resources)
+				equal(t, "found", len(slices.Compact(sorted(slices.Clone(whole)))), n)
+				q.Count = 700
+				var listed []string
+				for {
+					l := read(t, s, func(r store.Reader) (store.Listing, error) { return r.List(q) })
+					for _, k := range l.Keys {
+						listed = append(listed, k.ID)
+					}
+					if !l.More {
+						break
+					}
+					q.After = l.Last
+				}
+				if !slices.Equal(listed, whole) {
+					t.Errorf("%v: a list in parts is not the whole", sort)
+				}
+				q.After, q.Count, q.Offset = "", 10, n-5
+				equal(t, "the last page", ids(read(t, s, search(q)).Resources), whole[n-5:])
+			}
+		}
+		marked := read(t, s, search(store.Query{Type: "Slot", Where: []store.Condition{open, is(where("mark", token("x|")))}, Sort: []store.Sort{{Param: "date", Kind: store.Date, Descending: true}}, Count: 9}))
+		equal(t, "few of many, of several dates the highest", ids(marked.Resources), []string{"s2005", "s1005", "s0005"})
 	}},
 	{"what is found is sorted, and not by what others have", func(t *testing.T, s store.Store) {
 		family(t, s)

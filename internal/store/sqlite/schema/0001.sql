@@ -13,7 +13,7 @@ CREATE TABLE resource (
 );
 CREATE INDEX resource_updated ON resource (type, updated);
 CREATE INDEX resource_changed ON resource (updated);
-CREATE INDEX resource_created ON resource (type, rid);
+CREATE INDEX resource_created ON resource (type, rid, organization) WHERE method <> 'DELETE';
 
 -- Versions before the current one.
 CREATE TABLE resource_version (
