@@ -93,7 +93,7 @@ func TestLinksBetweenEntries(t *testing.T) {
 		{"in a contained resource", urn(1), "", `,"contained":[{"resourceType":"Condition","id":"c","subject":{"reference":"` + urn(1) + `"}}]`, "contained.subject.reference", "P"},
 		{"in a list", urn(1), "", `,"performer":[{"display":"nobody"},{"reference":"` + urn(1) + `"}]`, "performer.reference", "P"},
 		{"in a uri", urn(1), "", `,"extension":[{"url":"http://x","valueUri":"` + urn(1) + `"}]`, "extension.valueUri", "P"},
-		{"in an oid", oid, "", `,"extension":[{"url":"http://x","valueOid":"` + oid + `"}]`, "extension.valueOid", "P"},
+		{"not in an oid, which can hold no address", oid, "", `,"extension":[{"url":"http://x","valueOid":"` + oid + `"}]`, "extension.valueOid", oid},
 		{"in a url", other, "", `,"extension":[{"url":"http://x","valueAttachment":{"url":"` + other + `"}}]`, "extension.valueAttachment.url", "P"},
 		{"not in a canonical", urn(1), "", `,"extension":[{"url":"http://x","valueCanonical":"` + urn(1) + `"}]`, "extension.valueCanonical", urn(1)},
 		{"not in a string", urn(1), "", `,"extension":[{"url":"http://x","valueString":"` + urn(1) + `"}]`, "extension.valueString", urn(1)},
@@ -354,5 +354,46 @@ func TestVersionsBetweenEntries(t *testing.T) {
 		if got := o.Get(path).String(); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
+	}
+}
+
+// The Bundles of the guide as they stand there: sent with PUT, entries without
+// a url, Type/urn:uuid:… as a reference, a single slot where a list belongs,
+// and a quota whose sender has turned its two numbers around.
+func TestBundlesOfTheGuide(t *testing.T) {
+	const at = `{"system":"http://fhir.hie.moh.gov.my/CodeSystem/`
+	codes := func(kind string) string {
+		return `"serviceCategory":[{"coding":[` + at + `encounter-class-my-core","code":"AMB"}]}],"serviceType":[{"coding":[` + at + `service-type-my-core","code":"03"}]}],"specialty":[{"coding":[` + at + `specialty-my-core","code":"02"}]}],` +
+			`"appointmentType":{"coding":[` + at + `schedule-type-my-core","code":"` + kind + `"}]},`
+	}
+	schedule := `{"resourceType":"Schedule","active":true,"extension":[{"url":"` + mycore.ExtensionScheduleType + `","valueCodeableConcept":{"coding":[` + at + `schedule-type-my-core","code":"internal"}]}}],` +
+		strings.Replace(codes("x"), `"appointmentType":{"coding":[`+at+`schedule-type-my-core","code":"x"}]},`, "", 1) +
+		`"actor":[{"reference":"HealthcareService/h1"},{"type":"Location","display":"Room 3"}],"planningHorizon":{"start":"2026-11-23T08:00:00+08:00","end":"2026-11-23T17:00:00+08:00"}}`
+	slot := func(id, schedule, quota, available string) string {
+		return `{"resourceType":"Slot",` + id + `"extension":[{"url":"` + mycore.ExtensionSlotQuota + `","extension":[{"url":"available","valueString":"` + available + `"},{"url":"quota","valueString":"` + quota + `"}]}],` +
+			codes("public") + `"schedule":{"reference":"` + schedule + `"},"status":"free","start":"2026-11-23T10:00:00+08:00","end":"2026-11-23T10:30:00+08:00"}`
+	}
+	for _, typ := range []string{"transaction", "batch"} {
+		s := newClinic(t)
+		if typ == "transaction" {
+			w := s.told(t, step{method: "PUT", url: "", header: headers{"Prefer": "return=representation", "Content-Type": mediaFHIR}, status: 200, contains: `"201 Created" & "reference":"Schedule/`, excludes: "urn:uuid", body: transactionOf(
+				`{"resource":`+slot("", "Schedule/"+urn(1), "10", "10")+`,"request":{"method":"POST"}}`,
+				`{"fullUrl":"`+urn(1)+`","resource":`+schedule+`,"request":{"method":"POST"}}`)})
+			if strings.Count(w.Body.String(), "201 Created") != 2 {
+				t.Errorf("%s", w.Body)
+			}
+		}
+		withID := func(id, resource string) string {
+			return strings.Replace(resource, `",`, `","id":"`+id+`",`, 1)
+		}
+		s.told(t, step{method: "PUT", url: "/", status: 200, contains: `"201 Created"`, excludes: `"status":"4`, body: bundleOf(typ,
+			sent("", "PUT", "Schedule/schedule-sample", withID("schedule-sample", schedule), ""),
+			sent("", "PUT", "Slot/slot-sample", slot(`"id":"slot-sample",`, "Schedule/schedule-sample", "10", "10"), ""))})
+		booked := `{"resourceType":"Appointment","id":"booked","status":"booked",` + codes("internal") + `"start":"2026-11-23T10:00:00+08:00","end":"2026-11-23T10:30:00+08:00","slot":{"reference":"Slot/slot-sample"},` +
+			`"participant":[{"actor":{"reference":"HealthcareService/h1"},"status":"accepted"},{"actor":{"reference":"Patient/p1"},"status":"accepted"},{"actor":{"type":"Location","display":"Room 3"},"status":"accepted"}]}`
+		s.told(t, step{method: "PUT", url: "", status: 200, contains: `"201 Created" & "200 OK"`, excludes: `"status":"4`, body: bundleOf(typ,
+			sent("", "PUT", "Appointment/booked", booked, ""),
+			sent("", "PUT", "Slot/slot-sample", slot(`"id":"slot-sample",`, "Schedule/schedule-sample", "9", "10"), ""))})
+		s.told(t, step{method: "GET", url: "/Slot/slot-sample", status: 200, contains: `{"url":"available","valueString":"8"} & {"url":"quota","valueString":"9"} & "status":"free"`})
 	}
 }

@@ -68,6 +68,7 @@ type resolver struct {
 	p     auth.Principal
 	names links
 	found []fhir.Replacement
+	alone bool // without the database: what only it can tell is passed over
 	count int
 }
 
@@ -115,8 +116,9 @@ func (w *resolver) value(n fhir.Node, el *r4.Element, typ string) error {
 }
 
 // linking are the types of primitives, beside references, that may name an
-// entry. A canonical names a definition and stays.
-var linking = map[string]bool{"uri": true, "url": true, "oid": true, "uuid": true}
+// entry. A canonical names a definition and stays; an oid or a uuid could not
+// hold the address that would take its place.
+var linking = map[string]bool{"uri": true, "url": true}
 
 func (w *resolver) text(n fhir.Node, typ string) error {
 	to := ""
@@ -167,6 +169,9 @@ func (w *resolver) reference(n fhir.Node) (string, error) {
 	}
 	if to, ok := w.names.find(name); ok {
 		return to, nil
+	}
+	if w.alone {
+		return "", nil
 	}
 	if strings.HasPrefix(name, "urn:uuid:") || strings.HasPrefix(name, "urn:oid:") {
 		return "", fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No entry of the Bundle has this urn as its fullUrl.")

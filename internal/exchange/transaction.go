@@ -318,8 +318,31 @@ func (s *Service) plan(bundle *fhir.Document) ([]entryPlan, map[string]string, e
 		}
 		plans = append(plans, pl)
 	}
+	for i := range plans {
+		if plans[i].write.Doc == nil {
+			continue
+		}
+		if err := s.judgeEntry(&plans[i], links{to: to}); err != nil {
+			return nil, nil, within(plans[i].at, err)
+		}
+	}
 	sort.SliceStable(plans, func(i, j int) bool { return order(plans[i]) < order(plans[j]) })
 	return plans, to, nil
+}
+
+// judgeEntry judges a document as it will be once its links are followed: what
+// only makes sense within the Bundle is no fault of the record.
+func (s *Service) judgeEntry(pl *entryPlan, names links) error {
+	w := resolver{s: s, names: names.at(pl.full), alone: true}
+	if err := w.resource(pl.write.Doc.Root()); err != nil {
+		return err
+	}
+	doc, err := pl.write.Doc.Replace(w.found)
+	if err != nil {
+		return err
+	}
+	pl.issues, err = s.validate(doc)
+	return err
 }
 
 // order puts what is deleted first, those that stand on others before those,
@@ -368,9 +391,6 @@ func (s *Service) planEntry(entry fhir.Node, at int) (entryPlan, error) {
 			pl.write.Doc, pl.write.Type = doc, doc.Type()
 			if !search.TypeNamed(doc.Type()) {
 				return pl, fhir.Errorf(fhir.CodeNotSupported, "Entry.resource", "The resource is of no type of FHIR R4.")
-			}
-			if pl.issues, err = s.validate(doc); err != nil {
-				return pl, err
 			}
 		}
 	}
