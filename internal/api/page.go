@@ -107,7 +107,7 @@ func (f *FHIR) self(r *http.Request, place string, given, applied url.Values) st
 	case len(applied) == 0:
 		return f.at(place)
 	}
-	return f.at(place) + "?" + applied.Encode()
+	return f.at(place) + "?" + strings.ReplaceAll(applied.Encode(), "%2C", ",") // HL7's validator reads types between commas
 }
 
 // page answers the address of a page behind the first one.
