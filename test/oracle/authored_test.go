@@ -1,12 +1,15 @@
 package oracle
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -108,6 +111,22 @@ var authored = []struct{ name, method, path, body string }{
 	{"outcome, gone", "GET", "/Basic/b5", ""},
 	{"everything", "GET", "/Patient/demo-aminah/$everything", ""},
 	{"meta", "GET", "/Patient/demo-aminah/$meta", ""},
+	{"meta of the system", "GET", "/$meta", ""},
+	{"meta-add", "POST", "/Basic/b1/$meta-add", `{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{"tag":[{"system":"http://x.example","code":"a"}]}}]}`},
+	{"TerminologyCapabilities", "GET", "/metadata?mode=terminology", ""},
+	{"search of the system", "GET", "/?_type=Patient,Basic&_count=4", ""},
+	{"search of a compartment", "GET", "/Patient/demo-aminah/*?_count=4", ""},
+	{"audit trail", "GET", "/AuditEvent?_count=10", ""},
+	{"expansion", "GET", "/ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender", ""},
+	{"expansion of MY Core", "GET", "/ValueSet/$expand?url=http://fhir.hie.moh.gov.my/ValueSet/state-my-core&filter=j", ""},
+	{"lookup", "GET", "/CodeSystem/$lookup?system=http://hl7.org/fhir/administrative-gender&code=male", ""},
+	{"validate-code", "GET", "/CodeSystem/$validate-code?url=http://hl7.org/fhir/administrative-gender&code=mail", ""},
+	{"subsumes", "GET", "/CodeSystem/$subsumes?system=http://hl7.org/fhir/administrative-gender&codeA=male&codeB=female", ""},
+	{"subscription", "PUT", "/Subscription/s1", `{"resourceType":"Subscription","id":"s1","status":"requested","reason":"x","criteria":"Basic?_id=b9","channel":{"type":"websocket","payload":"application/fhir+json"}}`},
+	{"what a subscription is told of", "PUT", "/Basic/b9", `{"resourceType":"Basic","id":"b9","code":{"text":"x"}}`},
+	{"status of subscriptions", "GET", "/Subscription/$status", ""},
+	{"events of a subscription", "GET", "/Subscription/s1/$events", ""},
+	{"key of a websocket", "GET", "/Subscription/s1/$get-ws-binding-token", ""},
 	{"transaction-response", "POST", "", `{"resourceType":"Bundle","type":"transaction","entry":[
 		{"resource":{"resourceType":"Basic","id":"b2","code":{"text":"x"}},"request":{"method":"PUT","url":"Basic/b2"}},
 		{"resource":{"resourceType":"Basic","code":{"text":"x"}},"request":{"method":"POST","url":"Basic","ifNoneExist":"_id=b2"}},
@@ -131,6 +150,24 @@ var definitions = map[string]int{
 	"StructureDefinition": 50, "CodeSystem": 200, "ValueSet": 200, "SearchParameter": 200, "OperationDefinition": 1, "CompartmentDefinition": 1, "NamingSystem": 1,
 }
 
+// notifications gives the messages of package subscription's tests.
+func notifications(t *testing.T) (list []record) {
+	t.Helper()
+	files, err := filepath.Glob("../../internal/subscription/testdata/*.golden")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d notifications: %v", len(files), err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, bundle, _ := bytes.Cut(raw, []byte("\n{"))
+		list = append(list, record{filepath.Base(file), parsed(t, append([]byte("{"), bundle...))})
+	}
+	return list
+}
+
 // noPackages is what HL7's validator says when it wants to make a snapshot of an
 // extension: within HAPI it has none of the packages in which it looks.
 const noPackages = "Error generating Snapshot: Unable to resolve package id hl7.fhir.r4.core"
@@ -152,6 +189,9 @@ func TestWhatIsAuthoredIsValid(t *testing.T) {
 	var docs []*fhir.Document
 	for _, a := range authored {
 		names, docs = append(names, a.name), append(docs, s.ask(a.method, a.path, a.body))
+	}
+	for _, n := range notifications(t) {
+		names, docs = append(names, n.name), append(docs, n.doc)
 	}
 	for typ, every := range definitions {
 		list := s.all("/" + typ + "?_count=100")
