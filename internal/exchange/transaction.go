@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -75,13 +76,8 @@ func (s *Service) Transaction(ctx context.Context, p auth.Principal, bundle *fhi
 		if err := b.do(ctx, out); err != nil {
 			return err
 		}
-		for _, pl := range plans {
-			if !pl.asks {
-				continue
-			}
-			if err := ask(store.Within(ctx, tx), pl.at); err != nil {
-				return within(pl.at, err)
-			}
+		if err := b.ask(ctx, ask); err != nil {
+			return err
 		}
 		if err := latest(tx, out); err != nil {
 			return err
@@ -200,6 +196,28 @@ func (b *entries) foresee(key string, doc *fhir.Document) error {
 		}
 		if same {
 			b.names.versions[key] = before.Version
+		}
+	}
+	return nil
+}
+
+// askTime bounds what a transaction asks for: others wait to write meanwhile.
+const askTime = 5 * time.Second
+
+// ask lets the entries be answered that change nothing.
+func (b *entries) ask(ctx context.Context, ask Ask) error {
+	in, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	for _, pl := range b.plans {
+		if !pl.asks {
+			continue
+		}
+		err := ask(store.Within(in, b.tx), pl.at)
+		if in.Err() != nil && ctx.Err() == nil {
+			err = fhir.Errorf(fhir.CodeTooCostly, "", "What the transaction asks for takes too long; send it in a batch.")
+		}
+		if err != nil {
+			return within(pl.at, err)
 		}
 	}
 	return nil
