@@ -255,7 +255,7 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("Encounter: %+v", c)
 			}
 		case "AuditEvent":
-			if all != "search-type read" || c.Versioning != "no-version" || len(c.SearchParam) != 2 {
+			if all != "search-type read" || c.Versioning != "no-version" || len(c.SearchParam) != 8 {
 				t.Errorf("AuditEvent: %s %+v", all, c.SearchParam)
 			}
 		case "CodeSystem":

@@ -8,6 +8,7 @@ package audit
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -70,11 +71,22 @@ func Document(a store.Audit) store.Resource {
 		object{"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest", "display": "Restful Operation"},
 		[]any{object{"code": a.Operation}},
 		a.Action, fhir.FormatInstant(a.At), a.Outcome,
-		[]any{object{"who": object{"display": a.AgentKind + " " + a.Agent}, "requestor": true}},
+		[]any{agent(a)},
 		object{"observer": object{"display": "exchange"}},
 		[]any{entity},
 	})
 	return store.Resource{Type: "AuditEvent", ID: id, Version: 1, Updated: a.At, Method: "POST", Organization: a.Organization, Body: body}
+}
+
+func agent(a store.Audit) object {
+	o := object{"who": object{"display": strings.TrimSpace(a.AgentKind + " " + a.Agent)}, "requestor": true}
+	if a.AgentKind != "" {
+		o["role"] = []any{object{"coding": []any{object{"code": a.AgentKind}}}}
+	}
+	if a.Agent != "" {
+		o["altId"] = a.Agent
+	}
+	return o
 }
 
 // Find gives one AuditEvent of an organisation ("" for all).
@@ -94,26 +106,13 @@ func Find(r store.Reader, organization, id string) (store.Resource, error) {
 	return Document(list[0]), nil
 }
 
-// Search answers a search for AuditEvents, newest first: by entity and date,
-// up to the one numbered until, or all when that is 0.
+// Search answers a search for AuditEvents, newest first, up to the one numbered
+// until, or all when that is 0.
 func Search(r store.Reader, q store.Query, until int64) (store.Page, error) {
 	ask := store.AuditQuery{Organization: q.Organization, Until: until, Offset: q.Offset, Count: q.Count + 1}
 	for _, c := range q.Where {
-		c := c.Clause
-		if c == nil {
-			return store.Page{}, unsupported("conditions on other records")
-		}
-		if len(c.Any) != 1 || c.Not {
-			return store.Page{}, unsupported(c.Param)
-		}
-		m := c.Any[0]
-		switch {
-		case c.Param == "entity" && m.Compare == store.Equal:
-			ask.Target = m.Value
-		case c.Param == "date" && (m.Compare == store.GreaterEqual || m.Compare == store.GreaterThan):
-			ask.Since = time.UnixMicro(m.Low)
-		default:
-			return store.Page{}, unsupported(c.Param)
+		if err := add(&ask, c); err != nil {
+			return store.Page{}, err
 		}
 	}
 	page := store.Page{Total: -1}
@@ -138,6 +137,80 @@ func Search(r store.Reader, q store.Query, until int64) (store.Page, error) {
 	return page, nil
 }
 
-func unsupported(param string) error {
-	return fhir.Errorf(fhir.CodeNotSupported, "", "AuditEvents are found by entity and date (ge) alone, not by %s in this way.", param)
+// fields says which field of a record a search parameter looks at.
+var fields = map[string]store.AuditField{
+	"action": store.AuditAction, "subtype": store.AuditOperation, "agent-role": store.AuditAgentKind, "altid": store.AuditAgent,
+	"entity": store.AuditTarget, "patient": store.AuditTarget, "outcome": store.AuditOutcome,
+}
+
+// add adds a condition of a search to a query.
+func add(ask *store.AuditQuery, c store.Condition) error {
+	if c.Clause == nil || c.Not {
+		return unsupported("conditions of this kind")
+	}
+	clause := *c.Clause
+	name, view, _ := strings.Cut(clause.Param, ":") // such as the words that go with a code
+	field, known := fields[name]
+	switch {
+	case name == "date" && !clause.Not && len(clause.Any) == 1 && clause.Any[0].Compare != store.Missing:
+		return within(ask, clause.Any[0])
+	case name == "date" && len(clause.Any) == 1 && clause.Any[0].Compare == store.Missing:
+		field = store.AuditAction // which all records have, as they have a date
+	case !known:
+		return unsupported(clause.Param + " in this way")
+	}
+	test := store.AuditTest{Field: field, Not: clause.Not}
+	for _, m := range clause.Any {
+		value := m.Value
+		switch {
+		case view != "": // which no record has
+			continue
+		case m.Compare == store.Missing: // no record is without any of these
+			if m.Value == "true" {
+				continue
+			}
+			return nil
+		case m.Kind == store.Token && (m.Compare == store.Equal || m.Compare == store.HasPrefix):
+			code, system, _ := strings.Cut(value, "|")
+			if value = code; m.Compare == store.Equal && system != "" {
+				continue // codes of an audit record stand for themselves
+			}
+		case m.Compare != store.Equal:
+			return unsupported(clause.Param + " in this way")
+		}
+		test.Any = append(test.Any, value)
+	}
+	ask.Where = append(ask.Where, test)
+	return nil
+}
+
+// within narrows a query to a range of time. Records have instants.
+func within(ask *store.AuditQuery, m store.Match) error {
+	var from, to time.Time
+	low, high := time.UnixMicro(m.Low), time.UnixMicro(m.High)
+	switch m.Compare {
+	case store.Equal, store.Overlaps:
+		from, to = low, high
+	case store.GreaterEqual:
+		from = low
+	case store.GreaterThan, store.StartsAfter:
+		from = high
+	case store.LessThan, store.EndsBefore:
+		to = low
+	case store.LessEqual:
+		to = high
+	default:
+		return unsupported("date by this prefix")
+	}
+	if from.After(ask.Since) {
+		ask.Since = from
+	}
+	if !to.IsZero() && (ask.Before.IsZero() || to.Before(ask.Before)) {
+		ask.Before = to
+	}
+	return nil
+}
+
+func unsupported(what string) error {
+	return fhir.Errorf(fhir.CodeNotSupported, "", "AuditEvents are not found by %s; they are found by action, agent-role, altid, date, entity, outcome, patient and subtype.", what)
 }

@@ -80,3 +80,58 @@ func (w *world) audits() []store.Audit {
 	w.view(func(r store.Reader) (err error) { list, err = r.AuditTrail(store.AuditQuery{Count: 1000}); return err })
 	return list
 }
+
+// TestAuditEventsAreFound asks for the records of accesses by all that they
+// hold.
+func TestAuditEventsAreFound(t *testing.T) {
+	w := newWorld(t)
+	w.put(hospitalSystem, w.appointment(wish{}))
+	if _, err := w.exchange.Read(w.ctx, hospitalSystem, "Appointment", "app-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.exchange.Read(w.ctx, clinicSystem, "Appointment", "app-1"); err == nil {
+		t.Fatal("somebody reads another's record")
+	}
+	const about = "entity=Appointment/app-1"
+	for _, c := range []struct {
+		query string
+		by    auth.Principal
+		want  int // -1 for a refusal
+	}{
+		{about, hospitalSystem, 2},
+		{about, clinicSystem, 1}, // its own attempt
+		{about + "&action=C", hospitalSystem, 1},
+		{about + "&action=C,R", hospitalSystem, 2},
+		{about + "&action:not=C", hospitalSystem, 1},
+		{about + "&subtype=read", hospitalSystem, 1},
+		{about + "&subtype=|read", hospitalSystem, 1},
+		{about + "&subtype=http://example.org|read", hospitalSystem, 0},
+		{about + "&outcome=4", hospitalSystem, 0},
+		{about + "&outcome=4", clinicSystem, 1},
+		{about + "&agent-role=client", hospitalSystem, 2},
+		{about + "&agent-role=patient", hospitalSystem, 0},
+		{about + "&altid=" + hospitalSystem.ID, hospitalSystem, 2},
+		{about + "&altid=nobody", hospitalSystem, 0},
+		{about + "&action:missing=false", hospitalSystem, 2},
+		{about + "&action:missing=true", hospitalSystem, 0},
+		{"entity=Appointment/app-1,Appointment/app-2", hospitalSystem, 2},
+		{about + "&date=" + w.now.Format("2006-01-02"), hospitalSystem, 2},
+		{about + "&date=ge2100", hospitalSystem, 0},
+		{about + "&date=lt2100&date=gt2000", hospitalSystem, 2},
+		{about + "&date=lt2000", hospitalSystem, 0},
+		{about + "&date=ne2000", hospitalSystem, -1},
+		{about + "&date:missing=false", hospitalSystem, 2},
+		{about + "&date:missing=true", hospitalSystem, 0},
+		{about + "&subtype:text=read", hospitalSystem, 0},
+		{about + "&entity:identifier=x", hospitalSystem, 0},
+		{"patient=siti", hospitalSystem, 1}, // her record was written
+	} {
+		found, err := w.find(c.by, "AuditEvent?"+c.query)
+		switch {
+		case (err != nil) != (c.want < 0):
+			t.Errorf("%s: %v", c.query, err)
+		case err == nil && len(found.Matches) != c.want:
+			t.Errorf("%s finds %d for %s, not %d", c.query, len(found.Matches), c.by.ID, c.want)
+		}
+	}
+}

@@ -93,7 +93,9 @@ func TestEveryWayInIsJudged(t *testing.T) {
 					t.Errorf("%s, %s, mode %d: %v", c.name, way, mode, err)
 					continue
 				}
-				if list := said(issues, severity); !slices.ContainsFunc(list, func(s string) bool { return strings.HasSuffix(s, "Appointment."+c.at) || strings.HasSuffix(s, "resource."+c.at) }) {
+				if list := said(issues, severity); !slices.ContainsFunc(list, func(s string) bool {
+					return strings.HasSuffix(s, "Appointment."+c.at) || strings.HasSuffix(s, "resource."+c.at)
+				}) {
 					t.Errorf("%s, %s, mode %d: %s at %v", c.name, way, mode, severity, list)
 				}
 			}

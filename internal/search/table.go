@@ -68,8 +68,14 @@ var table = []row{
 	{"AppointmentResponse", "patient", Reference, "actor", "Patient"},
 	{"AppointmentResponse", "practitioner", Reference, "actor", "Practitioner"},
 
+	{"AuditEvent", "action", Code, "action", ""},
+	{"AuditEvent", "agent-role", Token, "agent.role", ""},
+	{"AuditEvent", "altid", Token, "agent.altId", ""},
 	{"AuditEvent", "date", Date, "recorded", ""},
 	{"AuditEvent", "entity", Reference, "entity.what", ""},
+	{"AuditEvent", "outcome", Code, "outcome", ""},
+	{"AuditEvent", "patient", Reference, "entity.what", "Patient"},
+	{"AuditEvent", "subtype", Token, "subtype", ""},
 
 	{"ChargeItem", "cid-reference", Reference, "@charge-item-definition-reference-my-core.value", "ChargeItemDefinition"},
 	{"ChargeItem", "code", Token, "code", ""},

@@ -292,8 +292,29 @@ type AuditQuery struct {
 	Seq                         int64 // one record; 0 for any
 	Until                       int64 // the last record that counts; 0 for any
 	Target, Agent, Organization string
-	Since                       time.Time
+	Where                       []AuditTest // all must hold
+	Since, Before               time.Time   // from Since until before Before; zero times do not count
 	Offset, Count               int
+}
+
+// AuditField is what an AuditTest looks at.
+type AuditField string
+
+// The fields of Audit that can be tested.
+const (
+	AuditAction    AuditField = "action"
+	AuditOperation AuditField = "operation"
+	AuditAgentKind AuditField = "agent_kind"
+	AuditAgent     AuditField = "agent"
+	AuditTarget    AuditField = "target"
+	AuditOutcome   AuditField = "outcome"
+)
+
+// AuditTest holds when the field has one of the values; Not turns it around.
+type AuditTest struct {
+	Field AuditField
+	Any   []string
+	Not   bool
 }
 
 // Account is somebody who can sign in.

@@ -180,5 +180,22 @@ func audited(q store.AuditQuery) (where string, args []any) {
 	if q.Until != 0 {
 		clauses, args = append(clauses, "seq <= ?"), append(args, q.Until)
 	}
+	if !q.Before.IsZero() {
+		clauses, args = append(clauses, "at < ?"), append(args, micro(q.Before))
+	}
+	for _, test := range q.Where {
+		in := " IN ("
+		if test.Not {
+			in = " NOT IN ("
+		}
+		marked := marks(len(test.Any))
+		if marked == "" {
+			marked = "NULL" // nothing is in it
+		}
+		clauses = append(clauses, string(test.Field)+in+marked+")")
+		for _, value := range test.Any {
+			args = append(args, value)
+		}
+	}
 	return strings.Join(clauses, " AND "), args
 }

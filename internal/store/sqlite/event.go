@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -169,7 +170,7 @@ func (r reader) AuditCount(q store.AuditQuery) (n int, err error) {
 func audited(q store.AuditQuery) (where string, args []any) {
 	clauses, args := []string{"at >= ?"}, []any{micro(q.Since)}
 	organization := "organization"
-	if q.Target != "" {
+	if q.Target != "" || slices.ContainsFunc(q.Where, func(t store.AuditTest) bool { return t.Field == store.AuditTarget && !t.Not }) {
 		organization = "+organization" // keeps SQLite from reading all that the organisation ever did
 	}
 	for _, f := range []struct{ column, value string }{{"target", q.Target}, {"agent", q.Agent}, {organization, q.Organization}} {
@@ -182,6 +183,23 @@ func audited(q store.AuditQuery) (where string, args []any) {
 	}
 	if q.Until != 0 {
 		clauses, args = append(clauses, "seq <= ?"), append(args, q.Until)
+	}
+	if !q.Before.IsZero() {
+		clauses, args = append(clauses, "at < ?"), append(args, micro(q.Before))
+	}
+	for _, test := range q.Where {
+		in := " IN ("
+		if test.Not {
+			in = " NOT IN ("
+		}
+		marked := marks(len(test.Any))
+		if marked == "" {
+			marked = "NULL" // nothing is in it
+		}
+		clauses = append(clauses, string(test.Field)+in+marked+")")
+		for _, value := range test.Any {
+			args = append(args, value)
+		}
 	}
 	return strings.Join(clauses, " AND "), args
 }

@@ -298,6 +298,13 @@ var auditTests = []test{
 			{"since an instant, which belongs to it", store.AuditQuery{Since: minute(3)}, []string{"5", "4", "3"}},
 			{"of a target by an agent since", store.AuditQuery{Target: "Patient/p1", Agent: "c1", Organization: "org-a", Since: minute(2)}, []string{"5"}},
 			{"of nobody", store.AuditQuery{Agent: "c9"}, []string{}},
+			{"before an instant, which does not belong to it", store.AuditQuery{Before: minute(3)}, []string{"2", "1"}},
+			{"of two targets", store.AuditQuery{Where: []store.AuditTest{{Field: store.AuditTarget, Any: []string{"Patient/p1", "Patient/p9"}}}}, []string{"5", "2", "1"}},
+			{"of others than an agent", store.AuditQuery{Where: []store.AuditTest{{Field: store.AuditAgent, Any: []string{"c1"}, Not: true}}}, []string{"2"}},
+			{"of two tests", store.AuditQuery{Organization: "org-a", Where: []store.AuditTest{
+				{Field: store.AuditTarget, Any: []string{"Patient/p1"}}, {Field: store.AuditAgent, Any: []string{"c1", "c2"}},
+			}}, []string{"5", "1"}},
+			{"of no value", store.AuditQuery{Where: []store.AuditTest{{Field: store.AuditAction}}}, []string{}},
 			{"one record", store.AuditQuery{Seq: seq["3"]}, []string{"3"}},
 			{"one record that the organisation may not see", store.AuditQuery{Seq: seq["3"], Organization: "org-b"}, []string{}},
 			{"a record that is not there", store.AuditQuery{Seq: seq["5"] + 1}, []string{}},
