@@ -92,6 +92,7 @@ func newServer(t testing.TB) *server {
 	}
 	derived := library.New(clock(), base)
 	derived.Add("OperationDefinition", Operations)
+	derived.Add("StructureDefinition", SubscriptionDefinitions)
 	derived.Add("CapabilityStatement", func() []library.Item { return s.Statements() })
 	derived.Add("TerminologyCapabilities", func() []library.Item { return s.TerminologyStatements() })
 	derived.AddTerms(terms)

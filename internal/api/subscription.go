@@ -9,6 +9,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/delivery"
+	"github.com/jumpa-hie/jumpa/internal/library"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
 )
 
@@ -154,10 +155,18 @@ func (f *FHIR) topic(w http.ResponseWriter, r *http.Request, format error) error
 	return nil
 }
 
+// SubscriptionDefinitions gives the profile of Subscriptions and its extensions.
+func SubscriptionDefinitions() []library.Item {
+	var all []library.Item
+	for _, doc := range subscription.Definitions() {
+		all = append(all, library.Item{ID: doc.ID(), Make: func() any { return doc }})
+	}
+	return all
+}
+
 const (
 	extensionTopic  = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 	extensionSocket = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket"
-	profileOrder    = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription"
 )
 
 // describeSubscriptions adds the topics, as the backport has them, to what is
@@ -166,7 +175,7 @@ func (f *FHIR) describeSubscriptions(c *capabilityOfType) {
 	if c.Type != "Subscription" || f.subs == nil {
 		return
 	}
-	c.SupportedProfile = append(c.SupportedProfile, profileOrder)
+	c.SupportedProfile = append(c.SupportedProfile, subscription.Profile)
 	for _, t := range f.subs.Set().Topics() {
 		c.Extension = append(c.Extension, extension{URL: extensionTopic, ValueCanonical: subscription.Canonical(f.baseURL(), t.ID())})
 	}

@@ -181,6 +181,7 @@ func (a *App) openDomain(ctx context.Context) error {
 	a.terms = mycore.Terms()
 	derived := library.New(a.clock(), a.base)
 	derived.Add("OperationDefinition", api.Operations)
+	derived.Add("StructureDefinition", api.SubscriptionDefinitions)
 	derived.Add("CapabilityStatement", func() []library.Item { return a.fhir.Statements() })
 	derived.Add("TerminologyCapabilities", func() []library.Item { return a.fhir.TerminologyStatements() })
 	derived.AddTerms(a.terms)
