@@ -196,7 +196,7 @@ func (p path) expression(typ string) string {
 		if s.extension {
 			address := s.name
 			if !within {
-				address = mycore.Root + "StructureDefinition/" + s.name
+				address = mycore.Root + s.address()
 			}
 			text += ".extension('" + address + "')"
 			within = true

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -32,6 +33,9 @@ func (p Parser) Parse(path string, values url.Values) (Request, error) {
 		for _, value := range values[key] {
 			if value == "" {
 				continue // FHIR: a parameter without a value is as if it were not there
+			}
+			if !utf8.ValidString(key+value) || strings.Contains(key+value, "\x00") {
+				return Request{}, fhir.Errorf(fhir.CodeInvalid, "", "A search parameter has a character that is no text.").WithStatus(400)
 			}
 			if err := r.parameter(key, value); err != nil {
 				return Request{}, err

@@ -225,6 +225,7 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("identifier=a|b&subject:Patient.name=x&_sort=-date")
 	f.Add(`date=ap2026&longitude=ge1e9&status:not=\,\|`)
+	f.Add("_filter=subject.name co x&_content=a OR b&location:below=Location/1&_list=l&type=a|,b&_has:Observation:encounter:code-value-quantity=a$gt5||mg")
 	f.Fuzz(func(t *testing.T, query string) {
 		values, err := url.ParseQuery(query)
 		if err != nil {

@@ -66,9 +66,18 @@ func (s step) from(n fhir.Node) fhir.Node {
 	return n.Get(s.name)
 }
 
+// address is where the extension lies below the guide: among its structures,
+// unless its name says otherwise.
+func (s step) address() string {
+	if strings.Contains(s.name, "/") {
+		return s.name
+	}
+	return "StructureDefinition/" + s.name
+}
+
 // names accepts the extension under any of the bases under which the guide has
 // been published.
 func (s step) names(extension fhir.Node) bool {
 	url := extension.Get("url").String()
-	return url == s.name || strings.HasSuffix(url, "/StructureDefinition/"+s.name)
+	return url == s.name || strings.HasSuffix(url, "/"+s.address())
 }
