@@ -3,6 +3,7 @@ package terminology
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -13,9 +14,10 @@ import (
 const (
 	maxSteps   = 1_000_000 // codes that are looked at
 	maxDepth   = 16        // value sets within value sets
-	maxPattern = 500       // bytes of a regular expression
+	maxPattern = 500       // bytes of a regular expression, and parts that it is made of
 
-	filterSteps = 200 // what it costs to make a filter, in steps
+	filterSteps = 2000         // what it costs to make a filter, in steps
+	ruleSteps   = maxSteps / 8 // of a regular expression on codes that are not listed
 )
 
 // compiler makes a Set of a definition.
@@ -175,19 +177,29 @@ func (c *compiler) ofSystem(inc Include) (*Set, error) {
 	case !cs.Complete():
 		out.leaveOpen(cs.URL, gap{partial: true, reason: fmt.Sprintf("Of the system %s only a part is known here (%s).", cs.URL, cs.Content)})
 	}
-	tests := make([]func(*Concept) bool, len(inc.Filters))
+	tests := make([]test, len(inc.Filters))
 	for i, f := range inc.Filters {
-		test, reason := cs.test(f)
-		if test == nil {
+		if err := c.spend(filterSteps); err != nil {
+			return nil, err
+		}
+		var reason string
+		if tests[i], reason = cs.test(f); reason != "" {
 			out.leaveOpen(cs.URL, gap{reason: reason})
 			return out, nil
 		}
-		tests[i] = test
+		if cs.grammar != nil && tests[i].cost != nil {
+			if err := c.spend(ruleSteps); err != nil {
+				return nil, err
+			}
+		}
 	}
 	passes := func(concept *Concept) bool {
-		return !slices.ContainsFunc(tests, func(test func(*Concept) bool) bool { return !test(concept) })
+		return !slices.ContainsFunc(tests, func(t test) bool { return !t.holds(concept) })
 	}
 	for _, concept := range cs.Concepts {
+		if err := c.spend(costOf(tests, concept)); err != nil {
+			return nil, err
+		}
 		if passes(concept) {
 			out.add(cs.member(concept))
 		}
@@ -200,7 +212,7 @@ func (c *compiler) ofSystem(inc Include) (*Set, error) {
 			return Out
 		}})
 	}
-	return out, c.spend(len(cs.Concepts)*(1+len(inc.Filters)) + filterSteps*len(inc.Filters))
+	return out, nil
 }
 
 func (cs *CodeSystem) member(c *Concept) member {
@@ -222,22 +234,38 @@ func listed(system, version string, cs *CodeSystem, l Listed) member {
 	return m
 }
 
+// test is a filter as a function. cost says how many steps it takes; nil: one.
+type test struct {
+	holds func(*Concept) bool
+	cost  func(*Concept) int
+}
+
+func costOf(tests []test, c *Concept) int {
+	steps := 1 + len(tests)
+	for _, t := range tests {
+		if t.cost != nil {
+			steps += t.cost(c)
+		}
+	}
+	return steps
+}
+
 // test makes a filter of a value set into a function, or says why it cannot be
 // answered.
-func (cs *CodeSystem) test(f Filter) (holds func(*Concept) bool, reason string) {
+func (cs *CodeSystem) test(f Filter) (t test, reason string) {
 	if hierarchical, ok := relations[f.Op]; ok {
 		if f.Property != "concept" && f.Property != "code" {
-			return nil, fmt.Sprintf("The filter %s of the system %s works on the property concept alone.", f.Op, cs.URL)
+			return t, fmt.Sprintf("The filter %s of the system %s works on the property concept alone.", f.Op, cs.URL)
 		}
 		at, ok := cs.Find(f.Value)
 		if !ok {
-			return nil, fmt.Sprintf("A filter names a concept that the system %s does not have.", cs.URL)
+			return t, fmt.Sprintf("A filter names a concept that the system %s does not have.", cs.URL)
 		}
-		return hierarchical(at), ""
+		return test{holds: hierarchical(at)}, ""
 	}
 	get := cs.getter(f.Property)
 	if get == nil {
-		return nil, fmt.Sprintf("A filter asks for a property that the system %s does not have.", cs.URL)
+		return t, fmt.Sprintf("A filter asks for a property that the system %s does not have.", cs.URL)
 	}
 	some := func(is func(value string) bool) func(*Concept) bool {
 		return func(c *Concept) bool { return slices.ContainsFunc(get(c), is) }
@@ -246,24 +274,47 @@ func (cs *CodeSystem) test(f Filter) (holds func(*Concept) bool, reason string) 
 	listed := some(func(v string) bool { return slices.Contains(list, v) })
 	switch f.Op {
 	case "=":
-		return some(func(v string) bool { return v == f.Value || cs.folded != nil && strings.EqualFold(v, f.Value) }), ""
+		return test{holds: some(func(v string) bool { return v == f.Value || cs.folded != nil && strings.EqualFold(v, f.Value) })}, ""
 	case "in":
-		return listed, ""
+		return test{holds: listed}, ""
 	case "not-in":
-		return func(c *Concept) bool { return !listed(c) }, ""
+		return test{holds: func(c *Concept) bool { return !listed(c) }}, ""
 	case "exists":
-		return func(c *Concept) bool { return (len(get(c)) > 0) == (f.Value != "false") }, ""
+		return test{holds: func(c *Concept) bool { return (len(get(c)) > 0) == (f.Value != "false") }}, ""
 	case "regex":
-		if len(f.Value) > maxPattern {
-			return nil, fmt.Sprintf("A regular expression is longer than %d bytes.", maxPattern)
+		re, parts, reason := pattern(f.Value)
+		if reason != "" {
+			return t, reason
 		}
-		re, err := regexp.Compile("^(?:" + f.Value + ")$")
-		if err != nil {
-			return nil, fmt.Sprintf("A filter of the system %s has a regular expression that cannot be read.", cs.URL)
-		}
-		return some(re.MatchString), ""
+		return test{holds: some(re.MatchString), cost: func(c *Concept) (steps int) {
+			for _, v := range get(c) {
+				steps += 1 + parts*len(v)/16 // each part may be tried at each character
+			}
+			return steps
+		}}, ""
 	}
-	return nil, fmt.Sprintf("The filter %s is none of FHIR R4.", shown(f.Op))
+	return t, fmt.Sprintf("The filter %s is none of FHIR R4.", shown(f.Op))
+}
+
+// pattern reads a regular expression that must match all of a text, and tells of
+// how many parts it is made. reason says why it cannot be used.
+func pattern(text string) (re *regexp.Regexp, parts int, reason string) {
+	if len(text) > maxPattern {
+		return nil, 0, fmt.Sprintf("A regular expression is longer than %d bytes.", maxPattern)
+	}
+	whole := "^(?:" + text + ")$"
+	read, err := syntax.Parse(whole, syntax.Perl)
+	if err != nil {
+		return nil, 0, "A filter has a regular expression that cannot be read."
+	}
+	program, err := syntax.Compile(read.Simplify())
+	if err != nil || len(program.Inst) > maxPattern {
+		return nil, 0, "A filter has a regular expression that is too costly."
+	}
+	if re, err = regexp.Compile(whole); err != nil {
+		return nil, 0, "A filter has a regular expression that cannot be read."
+	}
+	return re, len(program.Inst), ""
 }
 
 // shown gives a word of a request for a message, when it is a word.

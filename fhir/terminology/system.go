@@ -75,11 +75,14 @@ func (cs *CodeSystem) Find(code string) (*Concept, bool) {
 	if !ok && cs.folded != nil {
 		c, ok = cs.folded[strings.ToLower(code)]
 	}
-	if cs.grammar != nil && cs.grammar(code) {
+	if cs.grammar != nil && len(code) <= maxRuled && cs.grammar(code) {
 		return &Concept{Code: code}, true
 	}
 	return c, ok
 }
+
+// maxRuled bounds the codes that a rule is asked about, in bytes.
+const maxRuled = 127
 
 // Subsumes tells whether b is a or stands below it.
 func (cs *CodeSystem) Subsumes(a, b *Concept) bool {

@@ -231,6 +231,7 @@ func TestCompose(t *testing.T) {
 		{name: "an unknown system with an expansion", include: `{"system":"http://loinc.org"}`, beside: `,"expansion":{"total":1,"contains":[{"system":"http://loinc.org","code":"1-8"}]}`, want: "1-8"},
 		{name: "an unknown system with a page of an expansion", include: `{"system":"http://loinc.org"}`, beside: `,"expansion":{"total":2,"contains":[{"system":"http://loinc.org","code":"1-8"}]}`, want: "http://loinc.org are not known"},
 		{name: "a known system with an expansion", include: plant("code = oak"), beside: `,"expansion":{"contains":[{"system":"http://x/plants","code":"mint"}]}`, want: "oak"},
+		{name: "a costly pattern", include: plant("code regex (.?){1000}"), want: "too costly"},
 		{name: "no include", want: "includes nothing"},
 		{name: "an empty include", include: `{}`, want: "names a system or value sets"},
 		{name: "codes without a system", include: `{"concept":[{"code":"x"}],"valueSet":["http://x/trees"]}`, want: "need the system"},
@@ -377,6 +378,16 @@ func TestHostileValueSets(t *testing.T) {
 	}
 	if _, err := s.Compile(vs); fhir.CodeOf(err) != fhir.CodeTooCostly || fhir.Status(err) != 422 {
 		t.Errorf("%v", err)
+	}
+	for _, pattern := range []string{"(a|b|.)*" + strings.Repeat("(.?)", 90), "(.?){1000}", ".*"} {
+		one := `{"system":"` + actCode + `","filter":[{"property":"display","op":"regex","value":"` + pattern + `"}]},`
+		vs, err := terminology.ReadValueSet(named("patterns", strings.TrimSuffix(strings.Repeat(one, 2000), ",")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Compile(vs); fhir.CodeOf(err) != fhir.CodeTooCostly {
+			t.Errorf("%s: %v", pattern, err)
+		}
 	}
 	var list []string
 	for i := range 10_001 {

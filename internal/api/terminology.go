@@ -175,8 +175,14 @@ func (q question) codings(names ...string) (all []terminology.Coding, err error)
 			all = append(all, codingOf(n))
 		}
 	}
+	if len(all) > maxCodings {
+		return nil, fhir.Errorf(fhir.CodeTooCostly, "", "One question is about at most %d codes.", maxCodings).WithStatus(http.StatusBadRequest)
+	}
 	return all, nil
 }
+
+// maxCodings bounds the codes of one CodeableConcept.
+const maxCodings = 50
 
 func codingOf(n fhir.Node) terminology.Coding {
 	return terminology.Coding{

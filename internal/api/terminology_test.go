@@ -110,6 +110,7 @@ func TestTerminology(t *testing.T) {
 		{name: "below a concept", url: "/ValueSet/$validate-code?url=" + actEncounter + "&system=" + actCode + "&code=VR", status: 200, contains: yes},
 		{name: "beside a concept", url: "/ValueSet/$validate-code?url=" + actEncounter + "&system=" + actCode + "&code=SDE", status: 200, contains: no},
 		{name: "a concept of several codes", url: "/ValueSet/$validate-code", body: asking("url", "valueUri", genderSet, "codeableConcept", "valueCodeableConcept", `{"coding":[{"system":"http://snomed.info/sct","code":"248153007"},{"system":"`+genderSystem+`","code":"male"}]}`), status: 200, contains: yes},
+		{name: "a concept of too many codes", url: "/ValueSet/$validate-code", body: asking("url", "valueUri", genderSet, "codeableConcept", "valueCodeableConcept", `{"coding":[`+strings.Repeat(`{"system":"x","code":"y"},`, maxCodings)+`{"system":"x","code":"y"}]}`), status: 400},
 		{name: "a concept of nothing", url: "/ValueSet/$validate-code", body: asking("url", "valueUri", genderSet, "codeableConcept", "valueCodeableConcept", `{"text":"male"}`), status: 200, contains: no},
 		{name: "what nobody can tell", url: "/ValueSet/$validate-code?url=http://hl7.org/fhir/ValueSet/condition-code&system=http://snomed.info/sct&code=73211009", status: 422, contains: "cannot be told here & http://snomed.info/sct"},
 		{name: "what is listed of SNOMED CT", url: "/ValueSet/$validate-code?url=http://hl7.org/fhir/ValueSet/condition-severity&system=http://snomed.info/sct&code=24484000&display=Severe", status: 200, contains: yes},
