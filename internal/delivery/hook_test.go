@@ -309,6 +309,32 @@ func TestSlowEndpointsHoldUpNobody(t *testing.T) {
 	}
 }
 
+// An organisation whose endpoints all hang leaves room for the others.
+func TestOneOrganisationLeavesRoom(t *testing.T) {
+	w := newWorld(t, database(t))
+	slow, fast := newReceiver(t), newReceiver(t)
+	release := make(chan struct{})
+	slow.does(func(http.ResponseWriter, *http.Request) { <-release })
+	const many = 70
+	for i := range many {
+		w.put(hospitalSystem, sub{id: fmt.Sprint("slow", i), criteria: "Observation", endpoint: slow.URL, content: "empty", timeout: 60}.String())
+	}
+	w.start()
+	for range 64 {
+		slow.next(t)
+	}
+	w.put(clinicSystem, sub{id: "fast", criteria: "Observation", endpoint: fast.URL, content: "empty"}.String())
+	fast.next(t)
+	w.until("fast", has("active"))
+	if len(slow.came) > 0 {
+		t.Error("more than its share was attended to")
+	}
+	close(release)
+	for range many - 64 {
+		slow.next(t)
+	}
+}
+
 // Two organisations: each is told of what it may see, and of nothing else.
 func TestTwoOrganisations(t *testing.T) {
 	w := newWorld(t, database(t))

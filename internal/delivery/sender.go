@@ -81,13 +81,19 @@ func (s *Service) claim(ctx context.Context) (claimed []store.Subscriber, err er
 	}
 	now := s.now()
 	due := func(r store.Reader) (list []store.Subscriber, err error) {
-		all, err := r.DueSubscribers(now, free+len(s.slots))
+		all, err := r.DueSubscribers(now, maxDue)
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		attended := map[string]int{}
+		for _, organization := range s.busy {
+			attended[organization]++
+		}
 		for _, sub := range all {
-			if !s.busy[sub.ID] && len(list) < free {
-				list = append(list, sub)
+			if _, busy := s.busy[sub.ID]; busy || len(list) == free || attended[sub.Organization] == atOnceOfOne {
+				continue
 			}
+			attended[sub.Organization]++
+			list = append(list, sub)
 		}
 		return list, err
 	}
@@ -118,7 +124,7 @@ func (s *Service) claim(ctx context.Context) (claimed []store.Subscriber, err er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range claimed {
-		s.busy[sub.ID] = true
+		s.busy[sub.ID] = sub.Organization
 		s.slots <- struct{}{}
 	}
 	return claimed, nil

@@ -68,23 +68,25 @@ type Service struct {
 	mu        sync.Mutex
 	cancel    context.CancelFunc
 	done      chan struct{}
-	busy      map[string]bool
+	busy      map[string]string // organisations, by the ids of their Subscriptions
 	listeners map[chan struct{}]struct{}
 	stats     Stats
 }
 
 const (
-	atOnce    = 256              // Subscriptions attended to at a time
-	margin    = 10 * time.Second // of a lease, over the time that an attempt may take
-	maxOwned  = 200              // Subscriptions of one organisation
-	operation = "notify"         // in the audit trail
+	atOnce      = 256              // Subscriptions attended to at a time
+	margin      = 10 * time.Second // of a lease, over the time that an attempt may take
+	atOnceOfOne = 64               // of these, of one organisation
+	maxDue      = 2048             // looked at to find them
+	maxOwned    = 200              // Subscriptions of one organisation
+	operation   = "notify"         // in the audit trail
 )
 
 func (s *Service) prepare() {
 	s.once.Do(func() {
 		s.wake = make(chan struct{}, 1)
 		s.slots = make(chan struct{}, atOnce)
-		s.busy = map[string]bool{}
+		s.busy = map[string]string{}
 		s.listeners = map[chan struct{}]struct{}{}
 		s.client = s.Guard.client()
 		orDefault(&s.Poll, 500*time.Millisecond)
