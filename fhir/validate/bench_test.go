@@ -43,10 +43,10 @@ func BenchmarkEncounter(b *testing.B) {
 
 func BenchmarkEncounterWithProfile(b *testing.B) {
 	doc := large(b)
-	v := withMYCore(b)
+	v := mycore.Standard().Engine()
 	profile := mycore.Profile("Encounter")
-	if issues := v.Validate(b.Context(), doc, profile); len(issues) > 0 {
-		b.Fatal(issues)
+	if err := v.Validate(b.Context(), doc, profile).Err(); err != nil {
+		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -485,62 +485,8 @@ func TestExtensionsByTheirDefinition(t *testing.T) {
 	}
 }
 
-func TestValueSetsOfDocuments(t *testing.T) {
-	sets := validate.ValueSets(
-		parsed(t, `{"resourceType":"CodeSystem","url":"http://x/cs","content":"complete","concept":[{"code":"a","concept":[{"code":"b"}]}]}`),
-		parsed(t, `{"resourceType":"CodeSystem","url":"http://x/part","content":"fragment","concept":[{"code":"a"}]}`),
-		parsed(t, `{"resourceType":"ValueSet","url":"http://x/whole","compose":{"include":[{"system":"http://x/cs"}]}}`),
-		parsed(t, `{"resourceType":"ValueSet","url":"http://x/some","compose":{"include":[{"valueSet":["http://x/whole"]},{"system":"http://y","concept":[{"code":"c"}]}]}}`),
-		parsed(t, `{"resourceType":"ValueSet","url":"http://x/r4","compose":{"include":[{"valueSet":["http://hl7.org/fhir/ValueSet/administrative-gender"]}]}}`),
-		parsed(t, `{"resourceType":"ValueSet","url":"http://x/open","compose":{"include":[{"system":"http://x/part"}]}}`),
-		parsed(t, `{"resourceType":"ValueSet","url":"http://x/filter","compose":{"include":[{"system":"http://x/cs","filter":[{"property":"a","op":"=","value":"b"}]}]}}`),
-		parsed(t, `{"resourceType":"ValueSet","url":"http://x/expanded","expansion":{"timestamp":"2026","contains":[{"system":"http://z","code":"d"}]}}`),
-	)
-	for _, x := range []struct {
-		url, system, code string
-		listed, has       bool
-	}{
-		{"http://x/whole", "http://x/cs", "b", true, true},
-		{"http://x/whole", "http://x/cs", "c", true, false},
-		{"http://x/some|1", "http://x/cs", "a", true, true},
-		{"http://x/some", "http://y", "c", true, true},
-		{"http://x/some", "http://y", "a", true, false},
-		{"http://x/r4", "http://hl7.org/fhir/administrative-gender", "male", true, true},
-		{"http://x/expanded", "http://z", "d", true, true},
-		{"http://x/open", "", "", false, false},
-		{"http://x/filter", "", "", false, false},
-		{"http://x/none", "", "", false, false},
-	} {
-		set, ok := sets(x.url)
-		if ok != x.listed || ok && set.Has(x.system, x.code) != x.has {
-			t.Errorf("%s: listed %v, has %s %v", x.url, ok, x.code, ok && set.Has(x.system, x.code))
-		}
-	}
-}
-
-// withMYCore knows the definitions of package mycore.
-func withMYCore(t testing.TB) *validate.Validator {
-	docs := mycore.Definitions()
-	v := validate.New(validate.Options{ValueSets: validate.ValueSets(docs...)})
-	for _, d := range docs {
-		if d.Type() == "StructureDefinition" && !d.Get("version").Is("2024") {
-			if err := v.AddProfile(d); err != nil {
-				t.Fatalf("%s: %v", d.ID(), err)
-			}
-		}
-	}
-	for _, d := range docs {
-		if d.Type() == "StructureDefinition" && d.Get("version").Is("2024") { // last, so that it is meant
-			if err := v.AddProfile(d); err != nil {
-				t.Fatalf("%s: %v", d.ID(), err)
-			}
-		}
-	}
-	return v
-}
-
 func TestGoodRecordsKeepTheProfilesOfMYCore(t *testing.T) {
-	v := withMYCore(t)
+	v := mycore.Standard().Engine()
 	files, _ := filepath.Glob("../../mycore/testdata/good/*.json")
 	if len(files) < 15 {
 		t.Fatalf("only %d records were found", len(files))
@@ -551,14 +497,14 @@ func TestGoodRecordsKeepTheProfilesOfMYCore(t *testing.T) {
 			t.Fatal(err)
 		}
 		doc := parsed(t, string(raw))
-		for _, i := range v.Validate(t.Context(), doc, mycore.Profile(doc.Type())) {
-			t.Errorf("%s: %s", filepath.Base(f), i.Diagnostics)
+		if err := v.Validate(t.Context(), doc, mycore.Profile(doc.Type())).Err(); err != nil {
+			t.Errorf("%s: %v", filepath.Base(f), err)
 		}
 	}
 }
 
 func TestProfilesOfMYCoreFindWhatIsWrong(t *testing.T) {
-	v := withMYCore(t)
+	v := mycore.Standard().Engine()
 	for _, x := range []struct{ file, old, new, want string }{
 		{"encounter-vci.json", `"code": "ATND"`, `"code": "ATND"`, ""},
 		{"encounter-vci.json", `"serviceProvider": {"reference": "Organization/11-05060009"}`, `"language": "ms"`, "error min at Encounter.serviceProvider"},
@@ -575,7 +521,7 @@ func TestProfilesOfMYCoreFindWhatIsWrong(t *testing.T) {
 		}
 		doc := parsed(t, strings.Replace(string(raw), x.old, x.new, 1))
 		got := found(v.Validate(t.Context(), doc, mycore.Profile(doc.Type())))
-		if x.want == "" && got != "" || !strings.Contains(got, x.want) {
+		if x.want == "" && strings.Contains(got, "error") || !strings.Contains(got, x.want) {
 			t.Errorf("%s with %s: found %q, want %q", x.file, x.new, got, x.want)
 		}
 	}
