@@ -105,45 +105,49 @@ func (t *tx) unindex(typ string, rid int64, e store.Entry) error {
 const maxRows = 16
 
 func (t *tx) index(typ string, rid int64, add []store.Entry) error {
-	var values, dates []any
+	values := rows{table: "index_value", row: "(?,?,?)", width: 3}
+	dates := rows{table: "index_date", row: "(?,?,?,?)", width: 4}
+	references := rows{table: "index_reference", row: "(?,?,?)", width: 3}
 	for _, e := range add {
-		if e.Kind == store.Reference {
-			if err := t.exec("INSERT OR IGNORE INTO index_reference (value, rid, param) VALUES (?, ?, ?)", e.Value, rid, query.Param(typ, e.Param)); err != nil {
-				return err
-			}
+		param := query.Param(typ, e.Param)
+		var errs [2]error
+		switch e.Kind {
+		case store.Date:
+			errs[0] = dates.add(t, param, e.Low, e.High, rid)
+		case store.Reference:
+			errs[0] = references.add(t, e.Value, rid, param)
+			fallthrough
+		default:
+			errs[1] = values.add(t, param, e.Value, rid)
 		}
-	}
-	flush := func(table, row string, width int, args []any) error {
-		return t.exec("INSERT OR IGNORE INTO "+table+" VALUES "+strings.TrimSuffix(strings.Repeat(row+",", len(args)/width), ","), args...)
-	}
-	for _, e := range add {
-		if e.Kind == store.Date {
-			dates = append(dates, query.Param(typ, e.Param), e.Low, e.High, rid)
-		} else {
-			values = append(values, query.Param(typ, e.Param), e.Value, rid)
-		}
-		if len(values) == 3*maxRows {
-			if err := flush("index_value", "(?,?,?)", 3, values); err != nil {
-				return err
-			}
-			values = values[:0]
-		}
-		if len(dates) == 4*maxRows {
-			if err := flush("index_date", "(?,?,?,?)", 4, dates); err != nil {
-				return err
-			}
-			dates = dates[:0]
-		}
-	}
-	if len(values) > 0 {
-		if err := flush("index_value", "(?,?,?)", 3, values); err != nil {
+		if err := errors.Join(errs[:]...); err != nil {
 			return err
 		}
 	}
-	if len(dates) > 0 {
-		return flush("index_date", "(?,?,?,?)", 4, dates)
+	return errors.Join(values.flush(t), dates.flush(t), references.flush(t))
+}
+
+// rows are rows of a table that are written some at a time.
+type rows struct {
+	table, row string
+	width      int
+	args       []any
+}
+
+func (r *rows) add(t *tx, args ...any) error {
+	if r.args = append(r.args, args...); len(r.args) < r.width*maxRows {
+		return nil
 	}
-	return nil
+	return r.flush(t)
+}
+
+func (r *rows) flush(t *tx) error {
+	if len(r.args) == 0 {
+		return nil
+	}
+	err := t.exec("INSERT OR IGNORE INTO "+r.table+" VALUES "+strings.TrimSuffix(strings.Repeat(r.row+",", len(r.args)/r.width), ","), r.args...)
+	r.args = r.args[:0]
+	return err
 }
 
 // Grant implements store.Tx.
