@@ -1,7 +1,6 @@
 package terminology
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -107,22 +106,28 @@ func (m Match) Matches() bool { return m.Equivalence != "unmatched" && m.Equival
 
 // Translate asks a map. Each answer is given once.
 func (s *Service) Translate(m *ConceptMap, q Translation) (matches []Match) {
-	for _, c := range q.Codings {
-		for _, g := range m.Groups {
-			if q.Reverse {
-				g = g.reversed()
-			}
-			if c.System != "" && !s.sameSystem(c.System, g.Source) || q.Target != "" && !s.sameSystem(q.Target, g.Target) {
+	seen := map[Match]bool{}
+	for _, g := range m.Groups {
+		if q.Reverse {
+			g = g.reversed()
+		}
+		if q.Target != "" && !s.sameSystem(q.Target, g.Target) {
+			continue
+		}
+		target, known := s.CodeSystem(g.Target)
+		for _, c := range q.Codings {
+			if c.System != "" && !s.sameSystem(c.System, g.Source) {
 				continue
 			}
 			for _, t := range g.of(c) {
 				match := Match{Coding{System: g.Target, Version: g.TargetVersion, Code: t.Code, Display: t.Display}, t.Equivalence}
-				if cs, known := s.CodeSystem(g.Target); known && match.Display == "" {
-					if concept, ok := cs.Find(t.Code); ok {
+				if known && match.Display == "" {
+					if concept, ok := target.Find(t.Code); ok {
 						match.Display = concept.Display
 					}
 				}
-				if !slices.Contains(matches, match) {
+				if !seen[match] {
+					seen[match] = true
 					matches = append(matches, match)
 				}
 			}
