@@ -243,6 +243,37 @@ func TestPagesOfManyMatches(t *testing.T) {
 	}
 }
 
+// A result may begin behind an offset, which the caller names.
+func TestPagesFromAnOffsetOn(t *testing.T) {
+	f := newField(t, 9, 20)
+	for _, order := range []string{"", "&_sort=-_id", "&_sort=date,_id"} {
+		whole, err := f.find(hospitalSystem, "Flag?_count=100"+order)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := f.find(hospitalSystem, "Flag?_count=3&_offset=5"+order)
+		if err != nil || page.Total != -1 || page.Pages.Previous != nil {
+			t.Fatal(page.Total, page.Pages, err)
+		}
+		walked := page.Matches
+		for page.Pages.Next != nil {
+			page = f.page(hospitalSystem, page.Pages.Next)
+			walked = append(walked, page.Matches...)
+		}
+		if listed(walked) != listed(whole.Matches[5:]) {
+			t.Errorf("%s: %s, want %s", order, listed(walked), listed(whole.Matches[5:]))
+		}
+	}
+	f.put("f000", hospital, "inactive")
+	history, err := f.exchange.History(f.ctx, hospitalSystem, exchange.HistoryQuery{HistoryQuery: store.HistoryQuery{Type: "Flag", Count: 2, Offset: 17}})
+	if err != nil || len(history.Matches) != 2 || history.Total != 21 {
+		t.Fatal(listed(history.Matches), history.Total, err)
+	}
+	if next := f.page(hospitalSystem, history.Pages.Next); len(next.Matches) != 2 || next.Pages.Next != nil || listed(next.Matches) == listed(history.Matches) {
+		t.Errorf("%s after %s", listed(next.Matches), listed(history.Matches))
+	}
+}
+
 // Who may see a record is decided anew on each page.
 func TestPagesShowWhatMayBeSeen(t *testing.T) {
 	f := newField(t, 7, 12)

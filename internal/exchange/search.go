@@ -102,7 +102,7 @@ func accessOf(req search.Request) audit.Entry {
 // first part of what is kept of them. The total is known for free when they
 // are all at hand.
 func firstPage(r store.Reader, q store.Query, req search.Request) (out SearchResult, k *kept, err error) {
-	page, err := find(r, q, 0)
+	page, l, err := beginning(r, q)
 	if err != nil {
 		return out, nil, err
 	}
@@ -114,18 +114,46 @@ func firstPage(r store.Reader, q store.Query, req search.Request) (out SearchRes
 		}
 		return out, nil, nil
 	}
-	k = &kept{Kind: OfSearch, Path: req.Path, Values: req.Applied.Encode(), Count: q.Count, Total: page.Total}
-	if q.Type == "AuditEvent" {
+	k = &kept{Kind: OfSearch, Path: req.Path, Values: req.Applied.Encode(), Count: q.Count, Total: page.Total, Next: l.Last, keys: l.Keys}
+	switch {
+	case q.Type == "AuditEvent":
 		k.more = true
 		k.Until, err = strconv.ParseInt(page.Resources[0].ID, 10, 64)
-		return out, k, err
-	}
-	q.Count = partOf(q.Count)
-	l, err := r.List(q)
-	if k.keys, k.Next = l.Keys, l.Last; free && !l.More {
+	case free && !l.More:
 		k.Total = len(l.Keys)
 	}
 	return out, k, err
+}
+
+// beginning gives the first page and, when there are more matches, their list.
+// An order that has to be worked out is worked out once, for the list, and the
+// page is read by its names.
+func beginning(r store.Reader, q store.Query) (page store.Page, l store.Listing, err error) {
+	part := q
+	part.Count = partOf(q.Count)
+	if len(q.Sort) == 0 || q.Count == 0 || q.Type == "AuditEvent" {
+		page, err = find(r, q, 0)
+		if err == nil && page.More && q.Count > 0 && q.Type != "AuditEvent" {
+			l, err = r.List(part)
+		}
+		return page, l, err
+	}
+	page.Total = -1
+	if q.Total {
+		count := q
+		count.Count = 0
+		counted, err := r.Search(count)
+		if err != nil {
+			return page, l, err
+		}
+		page.Total = counted.Total
+	}
+	if l, err = r.List(part); err != nil {
+		return page, l, err
+	}
+	page.More = len(l.Keys) > q.Count
+	page.Resources, err = r.Resources(l.Keys[:min(q.Count, len(l.Keys))], "")
+	return page, l, err
 }
 
 // searchPage gives a page of a search behind the first.

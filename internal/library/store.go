@@ -174,8 +174,18 @@ func (r reader) List(q store.Query) (l store.Listing, err error) {
 		if l, err = r.Reader.List(stored); err != nil || l.More || q.Before && !within {
 			return l, err
 		}
+		if len(l.Keys) > 0 {
+			q.Offset = 0
+		} else if q.Offset > 0 && !within {
+			stored.Count, stored.After = 0, ""
+			all, err := r.Reader.Search(stored)
+			if err != nil {
+				return l, err
+			}
+			q.Offset = max(0, q.Offset-all.Total)
+		}
 	}
-	return listed(l, found, q.After, q.Before, q.Count)
+	return listed(l, found, placed(q.After, q.Offset), q.Before, q.Count)
 }
 
 // Values implements store.Reader.
@@ -199,6 +209,15 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 
 // shelfMark begins a Listing.Last that is a place in the library.
 const shelfMark = "@"
+
+// placed gives the place at which a list begins that goes on behind another, or
+// from an offset on.
+func placed(after string, offset int) string {
+	if after != "" || offset == 0 {
+		return after
+	}
+	return shelfMark + strconv.Itoa(offset)
+}
 
 // listed adds books to a listing.
 func listed(l store.Listing, found []*book, after string, before bool, count int) (store.Listing, error) {
@@ -227,7 +246,7 @@ func (r reader) ListHistory(q store.HistoryQuery) (store.Listing, error) {
 	if !r.library.Has(q.Type) {
 		return r.Reader.ListHistory(q)
 	}
-	return listed(store.Listing{}, r.past(q), q.After, false, q.Count)
+	return listed(store.Listing{}, r.past(q), placed(q.After, q.Offset), false, q.Count)
 }
 
 // History implements store.Reader. The history of all types is the store's.

@@ -370,7 +370,7 @@ type Reader interface {
 	// ("" for all) may not see, is left out.
 	Resources(keys []Key, organization string) ([]Resource, error)
 	Search(q Query) (Page, error)
-	List(q Query) (Listing, error) // Count, from the beginning or behind After
+	List(q Query) (Listing, error) // Count, from Offset on: of all, or of what stands behind After
 	// Values gives the values of a parameter's entries in order, each once,
 	// among the records of a type that the organisation may see ("" for all);
 	// at most limit.

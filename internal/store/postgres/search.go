@@ -34,6 +34,8 @@ func (r reader) number(t query.Text) (n int, err error) {
 func (r reader) List(q store.Query) (store.Listing, error) {
 	var after *query.Place
 	var newest int64
+	count := q.Count
+	q.Count += q.Offset
 	if q.After == "" {
 		if err := r.one("SELECT coalesce(max(rid), 0) FROM resource", nil, &newest); err != nil {
 			return store.Listing{}, err
@@ -64,7 +66,7 @@ func (r reader) List(q store.Query) (store.Listing, error) {
 		}
 		list = append(list, rows...)
 	}
-	return query.Listing(list, q.Count, newest), nil
+	return query.Listing(list[min(q.Offset, len(list)):], count, newest), nil
 }
 
 // ListHistory implements store.Reader.
@@ -79,7 +81,7 @@ func (r reader) ListHistory(q store.HistoryQuery) (store.Listing, error) {
 		where = " WHERE (updated, version, rid) < (?, ?, ?)"
 		args = append(args, after.Values[0], after.Values[1], after.Row)
 	}
-	rows, err := many(r.conn, "SELECT type, id, version, rid, updated, version FROM ("+both+") h"+where+" ORDER BY updated DESC, version DESC, rid DESC LIMIT ?",
-		append(args, q.Count+1), func(row row) (query.Row, error) { return query.Scan(row, 2) })
+	rows, err := many(r.conn, "SELECT type, id, version, rid, updated, version FROM ("+both+") h"+where+" ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?",
+		append(args, q.Count+1, q.Offset), func(row row) (query.Row, error) { return query.Scan(row, 2) })
 	return query.Listing(rows, q.Count, 0), err
 }

@@ -69,6 +69,9 @@ var cursorTests = []test{
 			equal(t, "all at once", keyIDs(all.Keys), want)
 			equal(t, "more, and where", []any{all.More, all.Last}, []any{false, ""})
 			equal(t, "the first version", all.Keys[0].Version, int64(1))
+			behind := q
+			behind.Offset, behind.Count = 2, 2
+			equal(t, "from an offset on", keyIDs(read(t, s, list(behind)).Keys), want[2:4])
 			for size := 1; size < 5; size++ {
 				q.Count, q.After = size, ""
 				var walked []string
