@@ -63,7 +63,7 @@ func literal(text string, bases []string) (value, typ, version string) {
 // partOf gives the parameter by which records of a type lie below others of
 // that type.
 var partOf = map[string]string{
-	"Location": "partof", "Organization": "partof", "Encounter": "part-of", "Procedure": "part-of", "Observation": "part-of",
+	"Location": "partof", "Organization": "partof", "Encounter": "part-of", "Procedure": "part-of",
 }
 
 // maxGenerations bounds how far a hierarchy of records is followed.
