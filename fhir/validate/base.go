@@ -40,8 +40,8 @@ func (r *run) nested(el *r4.Element, n fhir.Node) {
 		r.fail(of("type", el.Path), fhir.CodeNotSupported, "The resourceType is none that R4 knows.")
 		return
 	}
-	resource, container, bundle := r.resource, r.container, r.bundle
-	r.resource = n
+	resource, container, bundle, ids := r.resource, r.container, r.bundle, r.ids
+	r.resource, r.ids = n, nil
 	if el.Name != "contained" {
 		r.container = n
 		if typ == "Bundle" {
@@ -50,7 +50,7 @@ func (r *run) nested(el *r4.Element, n fhir.Node) {
 	}
 	r.resourceContent(n, typ)
 	r.apply(n, typ, nil)
-	r.resource, r.container, r.bundle = resource, container, bundle
+	r.resource, r.container, r.bundle, r.ids = resource, container, bundle, ids
 }
 
 // object judges the members of an object. c is the element whose children they

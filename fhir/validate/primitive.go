@@ -55,10 +55,38 @@ func (r *run) primitive(el *r4.Element, typ string, n, extra fhir.Node) bool {
 		r.fail(of("format-"+typ, el.Path), fhir.CodeValue, "The value is no %s: %s.", typ, why)
 		return false
 	}
-	if el.Name == "id" && el.Attribute && strings.ContainsAny(n.String(), " \t\r\n") {
-		r.fail(of("format-id", el.Path), fhir.CodeValue, "The id of an element has no spaces.")
+	switch {
+	case el.Name == "id" && el.Attribute:
+		r.elementID(el, n.String())
+	case typ == "canonical" && !whole.MatchString(n.String()):
+		r.fail(of("canonical", el.Path), fhir.CodeValue, "Write the whole URL of the definition, such as http://example.org/name, or # and the id of a contained resource.")
+	case el.Binding != nil && el.Binding.ValueSet == languages && !tag.MatchString(n.String()):
+		r.fail(of("language", el.Path), fhir.CodeCodeInvalid, "The language is none; write it as ms, en or zh-Hans.")
 	}
 	return true
+}
+
+// languages is the value set whose limit is every tag of BCP 47.
+const languages = "http://hl7.org/fhir/ValueSet/languages"
+
+var (
+	whole = regexp.MustCompile(`^(#|[A-Za-z][A-Za-z0-9+.-]*:)`)
+	tag   = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
+)
+
+// elementID judges the id of an element, which must be the only one of its
+// resource.
+func (r *run) elementID(el *r4.Element, id string) {
+	if strings.ContainsAny(id, " \t\r\n") {
+		r.fail(of("format-id", el.Path), fhir.CodeValue, "The id of an element has no spaces.")
+	}
+	if r.ids[id] {
+		r.fail(of("id-again", el.Path), fhir.CodeValue, "Another element of this resource has the same id. Give each its own.")
+	}
+	if r.ids == nil {
+		r.ids = map[string]bool{}
+	}
+	r.ids[id] = true
 }
 
 var (

@@ -153,6 +153,8 @@ type run struct {
 	// it is contained, else the same; bundle is the Bundle around both.
 	resource, container, bundle fhir.Node
 
+	ids map[string]bool // of the elements of the resource at hand
+
 	seen map[seen]*fhir.Error // what was reported, to say it once
 
 	entries   map[string]fhir.Node // of a Bundle, by fullUrl

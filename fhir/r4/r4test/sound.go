@@ -147,18 +147,23 @@ func (m *Sound) primitive(el *r4.Element, typ string) any {
 	case "id":
 		return pick("a", "A-1.b")
 	case "oid":
-		return pick("urn:oid:1.2.3", "urn:oid:2.16.840")
+		return pick("urn:oid:2.16.840.1.113883", "urn:oid:1.3.6.1.4.1.2")
 	case "uuid":
 		return "urn:uuid:0b7c9a52-6f0e-4d6c-9a4e-3a1f5c2d7e88"
-	case "uri", "url", "canonical":
-		return pick("http://example.org/a", "urn:oid:1.2.3", "relative/path")
+	case "canonical":
+		return pick("http://example.org/a", "http://example.org/a|1.0", "#a")
+	case "uri", "url":
+		return pick("http://example.org/a", "urn:oid:2.16.840.1.113883", "relative/path")
 	case "code":
+		if el.Name == "language" {
+			return pick("ms", "zh-Hans")
+		}
 		return pick("a", "a b")
 	case "xhtml":
 		return `<div xmlns="http://www.w3.org/1999/xhtml"><p>x</p></div>`
 	}
 	if el.Name == "id" {
-		return pick("a", "b-1")
+		return pick("a", "b").(string) + "-" + strconv.Itoa(m.values)
 	}
 	return pick("x", "two words", "line\nline", "ünï")
 }
