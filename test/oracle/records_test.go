@@ -209,7 +209,7 @@ var inWords = []*regexp.Regexp{
 // by what holds that.
 var (
 	aside = regexp.MustCompile(`/\*.*?\*/|\.ofType\(\w+\)|\[x\]`)
-	deep  = regexp.MustCompile(`(?:\.coding(?:\[\d+\])?|\.reference|(\.extension\[\d+\])\.url)$`)
+	deep  = regexp.MustCompile(`(?:\.id|\.coding(?:\[\d+\])?|\.reference|(\.extension\[\d+\])\.url)$`)
 )
 
 // place gives the way that this test names an element.

@@ -156,7 +156,7 @@ func (m *Sound) primitive(el *r4.Element, typ string) any {
 		return pick("http://example.org/a", "urn:oid:2.16.840.1.113883", "relative/path")
 	case "code":
 		if el.Name == "language" {
-			return pick("ms", "zh-Hans")
+			return pick("en", "en-US")
 		}
 		return pick("a", "a b")
 	case "xhtml":
