@@ -254,7 +254,7 @@ var owned = []string{
 }
 
 func (o *Order) readHeaders(doc *fhir.Document) error {
-	for n := range doc.All("channel.header") {
+	for n := range doc.Get("channel").Get("header").Items() {
 		element := n.Path()
 		name, value, ok := strings.Cut(n.String(), ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
@@ -264,7 +264,7 @@ func (o *Order) readHeaders(doc *fhir.Document) error {
 			return fhir.Errorf(fhir.CodeTooCostly, element, "A Subscription may have at most %d headers.", maxHeaders).WithStatus(422)
 		case len(n.String()) > maxHeader:
 			return fhir.Errorf(fhir.CodeTooLong, element, "A header may have at most %d characters.", maxHeader)
-		case !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value):
+		case !ok || n.Kind() != fhir.String || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value):
 			return fhir.Errorf(fhir.CodeValue, element, "A header reads Name: value, in characters that HTTP allows.")
 		case slices.Contains(owned, lower) || strings.HasPrefix(lower, "proxy-") || strings.HasPrefix(lower, "x-forwarded-"):
 			return fhir.Errorf(fhir.CodeNotSupported, element, "This header is not a Subscription's to set.").WithStatus(422)

@@ -109,6 +109,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		{"an unknown payload", ordered(`"criteria":"Patient"`, hook+`,"payload":"text/plain"`), "Subscription.channel.payload", fhir.CodeNotSupported},
 		{"a topic without content", ordered(encounters, hook+`,"payload":"application/fhir+json"`), "Subscription.channel.payload", fhir.CodeRequired},
 		{"an unknown content", ordered(encounters, content("all")), "Subscription.channel.payload", fhir.CodeCodeInvalid},
+		{"headers within headers", ordered(`"criteria":"Patient"`, hook+`,"header":[["X: a","Y: b"],"Authorization: x"]`), "Subscription.channel.header", fhir.CodeValue},
 		{"a header without a name", ordered(`"criteria":"Patient"`, hook+`,"header":[": x"]`), "Subscription.channel.header", fhir.CodeValue},
 		{"a header without a colon", ordered(`"criteria":"Patient"`, hook+`,"header":["x"]`), "Subscription.channel.header", fhir.CodeValue},
 		{"a header of two lines", ordered(`"criteria":"Patient"`, hook+`,"header":["X: a\r\nHost: b"]`), "Subscription.channel.header", fhir.CodeValue},
