@@ -47,12 +47,17 @@ func TestSettingsOfTheEnvironmentAreChecked(t *testing.T) {
 		"JUMPA_CODE_COURIER_URL": "mailto:x",
 		"JUMPA_MEETING_PROVIDER": "zoom",
 		"JUMPA_TRUSTED_PROXIES":  "10.0.0.0/8, proxy",
-		"JUMPA_DATABASE_URL":     "postgres://127.0.0.1:1/hie", // where nobody listens
 	} {
 		t.Run(name, func(t *testing.T) {
 			runs(t, []string{name + "=" + value}, append([]string{"up"}, anyPorts...)...).refused(t, name)
 		})
 	}
+}
+
+// A node waits at its start for a database; commands do not.
+func TestDatabaseThatIsAway(t *testing.T) {
+	const name = "JUMPA_DATABASE_URL"
+	runs(t, []string{name + "=postgres://127.0.0.1:1/hie"}, "migrate").refused(t, name)
 }
 
 func TestPortsThatAreTaken(t *testing.T) {

@@ -81,13 +81,17 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusTooManyRequests:
 		h.Set("Retry-After", throttledFor)
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "10")
+		h.Set("Retry-After", passingFor)
 	}
 	w.WriteHeader(status)
 	if ours || r.Method != http.MethodHead { // an answer knows how long its body would be
 		_, _ = w.Write(fhir.Outcome(err, Trace(r.Context()))) // the client may have gone
 	}
 }
+
+// passingFor is how many seconds a database takes to come back, or a burst to
+// pass.
+const passingFor = "2"
 
 // throttledFor is how many seconds after too many attempts another one is let
 // in, with some to spare.

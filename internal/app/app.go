@@ -140,7 +140,7 @@ func (a *App) listen(ctx context.Context) (err error) {
 }
 
 func (a *App) openStore(ctx context.Context) error {
-	st, err := openStore(ctx, a.cfg)
+	st, err := a.awaitStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -75,10 +75,16 @@ func Defaults() Config {
 
 // UsageError is a mistake that the operator can mend: one line that names the
 // flag or variable to change.
-type UsageError struct{ Line string }
+type UsageError struct {
+	Line string
+	Err  error // the cause; may be nil
+}
 
 // Error implements error.
 func (e *UsageError) Error() string { return e.Line }
+
+// Unwrap gives the cause.
+func (e *UsageError) Unwrap() error { return e.Err }
 
 func usage(format string, args ...any) error { return &UsageError{Line: fmt.Sprintf(format, args...)} }
 

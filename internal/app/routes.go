@@ -94,7 +94,12 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		name string
 		ask  func() error
 	}{
-		{"store", func() error { return a.store.View(ctx, func(store.Reader) error { return nil }) }},
+		{"store", func() error {
+			return a.store.View(ctx, func(r store.Reader) error { // which asks nothing by itself
+				_, err := r.LastSignal()
+				return err
+			})
+		}},
 		{"broker", func() error { return a.kafka.Ping(ctx) }},
 	} {
 		if err := probe.ask(); err != nil {

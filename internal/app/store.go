@@ -12,6 +12,33 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 )
 
+// A node waits at its start for a database that does not answer yet, as when
+// both start together.
+const (
+	startPatience = time.Minute
+	startAgain    = 500 * time.Millisecond
+)
+
+// awaitStore is openStore for a node that starts.
+func (a *App) awaitStore(ctx context.Context) (store.Store, error) {
+	again := time.NewTicker(startAgain)
+	defer again.Stop()
+	for begun, told := time.Now(), false; ; told = true {
+		st, err := openStore(ctx, a.cfg)
+		if !postgres.Away(err) || time.Since(begun) > startPatience {
+			return st, err
+		}
+		if !told {
+			a.log.Warn("the database does not answer; the start waits for it", "at_most", startPatience, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-again.C:
+		}
+	}
+}
+
 // openStore opens the store that the configuration names.
 func openStore(ctx context.Context, cfg Config) (store.Store, error) {
 	if cfg.shared() {
@@ -35,7 +62,8 @@ func openPostgres(ctx context.Context, url string) (store.Store, error) {
 	case errors.Is(err, postgres.ErrNewer):
 		return nil, usage("JUMPA_DATABASE_URL: the database was written by a newer version of jumpa; use that one")
 	case err != nil:
-		return nil, usage("JUMPA_DATABASE_URL: the database cannot be opened: %s", strings.Join(strings.Fields(err.Error()), " ")) // on one line
+		line := "JUMPA_DATABASE_URL: the database cannot be opened: " + strings.Join(strings.Fields(err.Error()), " ")
+		return nil, &UsageError{Line: line, Err: err}
 	}
 	return st, nil
 }

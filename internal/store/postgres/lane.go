@@ -45,6 +45,10 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if tx, ok := store.Running(ctx); ok {
 		return fn(tx)
 	}
+	return passing(s.update(ctx, fn))
+}
+
+func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.ended(ctx); err != nil {
 		return err
 	}
@@ -123,6 +127,9 @@ func (c *conn) commit() error {
 	}
 	c.queue("COMMIT")
 	err := c.flush()
+	if is(err, "25P03") { // it was ended before, while this side was asleep: nothing is written
+		return err
+	}
 	if err != nil && (lost(err) || c.ctx.Err() != nil) {
 		return fmt.Errorf("%w: %s", ErrUnknown, err) // not as a lost connection, which is tried again
 	}

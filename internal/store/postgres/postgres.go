@@ -41,7 +41,7 @@ var schema embed.FS
 // Bounds of one transaction.
 const (
 	statementLimit = 30 * time.Second // of one statement, kept by the server
-	idleLimit      = 60 * time.Second // between statements, kept by the server
+	idleLimit      = 10 * time.Second // between statements, kept by the server: others wait for what a node that sleeps has locked
 	limit          = 90 * time.Second // of the whole, kept here
 	patience       = 15 * time.Second // during which a transaction is tried again
 )
@@ -218,6 +218,10 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 	if tx, ok := store.Running(ctx); ok {
 		return fn(tx)
 	}
+	return passing(s.view(ctx, fn))
+}
+
+func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 	if err := s.ended(ctx); err != nil {
 		return err
 	}
