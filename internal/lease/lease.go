@@ -86,7 +86,7 @@ func (l *Lease) Hold(ctx context.Context) (until time.Time, ok bool, err error) 
 			return err
 		}
 		if have != l.seen {
-			l.seen, l.since = have, begun
+			l.seen, l.since = have, l.now() // not earlier than it was read: the store may have been slow
 		}
 		next = have
 		switch {
@@ -107,7 +107,7 @@ func (l *Lease) Hold(ctx context.Context) (until time.Time, ok bool, err error) 
 		l.until = time.Time{}
 		return time.Time{}, false, nil
 	}
-	l.seen, l.since = next, begun
+	l.seen, l.since = next, l.now()
 	l.until = begun.Add(l.term()) // from before the store was asked: others count from after
 	return l.until, true, nil
 }

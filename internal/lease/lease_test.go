@@ -202,3 +202,46 @@ func TestManyNodes(t *testing.T) {
 		}
 	}
 }
+
+// slow is a store whose answers take time.
+type slow struct {
+	store.Store
+	wait func()
+}
+
+func (s slow) Update(ctx context.Context, fn func(store.Tx) error) error {
+	s.wait()
+	return s.Store.Update(ctx, fn)
+}
+
+// TestSlowStoreTakesNoDuty: what was seen late was not seen when it was asked
+// for. A node whose database was silent does not take over from one that is
+// alive.
+func TestSlowStoreTakesNoDuty(t *testing.T) {
+	st := database(t)
+	a, clockA := node(st, "a", 0)
+	b, clockB := node(st, "b", 0)
+	pass := func(d time.Duration) { clockA.pass(d); clockB.pass(d) }
+	if !hold(t, a) || hold(t, b) {
+		t.Fatal("the first to ask has the duty")
+	}
+	b.Store = slow{st, func() {
+		for range 4 {
+			pass(2 * time.Second)
+			if !hold(t, a) {
+				t.Fatal("a holder that is alive lost the duty")
+			}
+		}
+	}}
+	if hold(t, b) {
+		t.Error("the duty was taken from a node that is alive, while the database was silent")
+	}
+	b.Store = st
+	pass(time.Second)
+	if hold(t, b) {
+		t.Error("the duty was taken from a node that is alive, once the database spoke again")
+	}
+	if err := check(t, st, a); err != nil {
+		t.Errorf("the holder is told %v", err)
+	}
+}
