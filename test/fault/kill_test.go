@@ -1,5 +1,7 @@
-// Package fault kills the real program at random moments while hospitals and
-// patients use it, and then asks it for everything that it has acknowledged.
+// Package fault does harm to the real program at random moments while
+// hospitals and patients use it, and then asks it for everything that it has
+// acknowledged: one node over SQLite is killed, and many nodes over PostgreSQL
+// lose each other, their database, their broker and the network between them.
 //
 // A killed process loses nothing that the operating system has taken; that a
 // power failure loses nothing either is up to the flushing, which the packages
@@ -44,18 +46,27 @@ func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
 	kills := int(fromEnvironment(t, killsVariable, 10))
 	seed := fromEnvironment(t, seedVariable, rand.Uint64())
 	t.Logf("%s=%d %s=%d", killsVariable, kills, seedVariable, seed)
-	p := build(t)
-	p.start()
-	p.ready()
-	l := newLoad(t, p)
+	s := single(t)
+	p := s.nodes[0]
+	playing(t, s, seed, func() { p.kill(); p.start(); p.ready() }, func() { strike(p, rand.New(rand.NewPCG(seed, 0)), kills) })
+	for _, line := range p.logged("level=ERROR") {
+		t.Errorf("the exchange has logged: %s", line)
+	}
+	t.Logf("%d kills", kills+1)
+}
 
+// playing has hospitals and patients work at a site while strike does it harm.
+// Then everything is restarted, and asked for all that it has acknowledged.
+func playing(t *testing.T, s *site, seed uint64, restart, strike func()) {
+	t.Helper()
+	l := newLoad(t, s)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	defer cancel()
 	heard := listen(ctx, t, l)
 	began := time.Now()
 	workers := l.run(ctx, seed)
 	defer func() { cancel(); workers.Wait() }()
-	strike(p, rand.New(rand.NewPCG(seed, 0)), kills)
+	strike()
 
 	for deadline := time.Now().Add(patience); !l.enough(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -67,30 +78,25 @@ func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
 	giveUp := time.AfterFunc(patience, cancel)
 	workers.Wait()
 	giveUp.Stop()
-	p.kill() // once more, so that all that follows comes from the disk
-	p.start()
-	p.ready()
-	t.Logf("%d kills in %v; %v", kills+1, time.Since(began).Round(time.Second), l.ledger)
-	for _, line := range p.logged("ERROR") {
-		t.Errorf("the exchange has logged: %s", line)
-	}
+	restart() // so that all that follows comes from the disks
+	t.Logf("%v of play; %v", time.Since(began).Round(time.Second), l.ledger)
 
 	check, stop := context.WithTimeout(ctx, 5*patience)
 	defer stop()
-	if err := p.drained(check); err != nil {
+	if err := s.drained(check); err != nil {
 		t.Fatal(err)
 	}
 	a := &audit{load: l}
 	versions, audited := a.checkWrites(check)
 	a.checkSlots(check)
-	a.checkCounters(check)
+	operations := a.checkRegisters(check)
 	encounters := a.everyEncounter(check, t)
 	a.checkVisits(check)
 	a.checkSessions(check)
 	a.checkInboxes(check)
-	events, again := a.checkEvents(check, p.kafka, heard(check, t, p))
-	t.Logf("found again: %d acknowledged versions, %d changes in the audit trail, %d Encounters, %d events of their statuses (%d came more than once); lost %d",
-		versions, audited, encounters, events, again, a.lost)
+	events, again := a.checkEvents(check, s.kafka, heard(check, t, s))
+	t.Logf("found again: %d acknowledged versions, %d changes in the audit trail, %d Encounters, %d events of their statuses (%d came more than once), %d linearizable operations; lost %d",
+		versions, audited, encounters, events, again, operations, a.lost)
 }
 
 // strike kills the exchange at random moments: at work, and while it starts.
@@ -113,7 +119,7 @@ func strike(p *process, r *rand.Rand, kills int) {
 // listen consumes the topic in a group, as a hospital's system does that
 // outlives the exchange. The function it gives waits until all that is on the
 // topic was handled, and tells the ids of the events.
-func listen(ctx context.Context, t *testing.T, l *load) func(context.Context, *testing.T, *process) map[string]bool {
+func listen(ctx context.Context, t *testing.T, l *load) func(context.Context, *testing.T, *site) map[string]bool {
 	t.Helper()
 	var mu sync.Mutex
 	ids := map[string]bool{}
@@ -129,9 +135,9 @@ func listen(ctx context.Context, t *testing.T, l *load) func(context.Context, *t
 			return nil
 		})
 	}()
-	return func(check context.Context, t *testing.T, p *process) map[string]bool {
+	return func(check context.Context, t *testing.T, s *site) map[string]bool {
 		a := &audit{load: l}
-		byKey, _ := a.topic(check, p.kafka, source.EncounterTopic(l.org))
+		byKey, _ := a.topic(check, s.kafka, source.EncounterTopic(l.org))
 		want := map[string]bool{}
 		for _, log := range byKey {
 			for _, m := range log {

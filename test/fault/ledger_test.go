@@ -29,9 +29,11 @@ type ledger struct {
 	sessions map[string]string          // status that a session has reached at least, by token
 	messages map[string]map[string]bool // by title (which is the idempotency key), then who was told
 	slots    map[string]int             // quota
-	counters map[string]*counter        // records that many change at the same time
+	reads    map[string]int             // acknowledged reads of registers
 	unknown  map[string]int             // requests without an answer, by what they were
 	refused  map[string]int             // refusals that belong to the play
+
+	registers []*register
 }
 
 // write is an acknowledged version of a record.
@@ -45,16 +47,11 @@ type write struct {
 // visit is a checked-in consultation.
 type visit struct{ encounter, token string }
 
-// counter is a record whose content is how often it was changed.
-type counter struct {
-	acked map[int64]bool // versions
-}
-
 func newLedger(t *testing.T) *ledger {
 	return &ledger{
 		t: t, visits: map[string]visit{}, rated: map[string]bool{}, left: map[string]bool{}, groups: map[string][]string{},
 		sessions: map[string]string{}, messages: map[string]map[string]bool{}, slots: map[string]int{},
-		counters: map[string]*counter{}, unknown: map[string]int{}, refused: map[string]int{},
+		reads: map[string]int{}, unknown: map[string]int{}, refused: map[string]int{},
 	}
 }
 
@@ -73,12 +70,18 @@ func (l *ledger) settle(what string, err error, expected ...int) bool {
 		l.unknown[what]++
 	case slices.Contains(expected, refusal.Status):
 		l.refused[what]++
-	case refusal.Status == http.StatusBadGateway || refusal.Status == http.StatusServiceUnavailable:
+	case unanswered(refusal.Status):
 		l.unknown[what]++
 	default:
 		l.t.Errorf("%s was refused: %v", what, err)
 	}
 	return false
+}
+
+// unanswered tells that a status is that of a proxy or of a node without its
+// database: nobody knows what became of the request.
+func unanswered(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
 func isStatus(err error, status int) bool {

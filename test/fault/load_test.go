@@ -18,9 +18,11 @@ import (
 	"github.com/jumpa-hie/jumpa/source"
 )
 
-// load is what hospitals and patients do while the exchange is killed.
+// load is what hospitals and patients do while the exchange is harmed.
 type load struct {
 	*ledger
+	site      *site
+	blunt     *blunt
 	sys       *source.Client
 	org       string
 	services  map[string]string // HealthcareService by service type
@@ -30,21 +32,22 @@ type load struct {
 	end       chan struct{} // closed when nothing new is to be begun
 }
 
-func newLoad(t *testing.T, p *process) *load {
+func newLoad(t *testing.T, at *site) *load {
 	t.Helper()
-	cast := p.credentials()
+	cast := at.cast
 	c := cast.Clients[0]
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	sys, err := source.New(source.Config{
-		Server: p.url, ClientID: c.ClientID, ClientSecret: c.ClientSecret, Kafka: []string{p.kafka},
+		Server: at.url, ClientID: c.ClientID, ClientSecret: c.ClientSecret, Kafka: []string{at.kafka},
 		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &load{
-		ledger: newLedger(t), sys: sys, org: c.Organization, services: map[string]string{}, specialty: map[string]string{},
+		ledger: newLedger(t), site: at, sys: sys, blunt: &blunt{server: at.url, id: c.ClientID, secret: c.ClientSecret, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}},
+		org: c.Organization, services: map[string]string{}, specialty: map[string]string{},
 		began: time.Now(), end: make(chan struct{}),
 	}
 	ctx := t.Context()
@@ -61,7 +64,7 @@ func newLoad(t *testing.T, p *process) *load {
 	}
 	for _, who := range cast.Patients {
 		if who.RekodSaya {
-			l.phones = append(l.phones, signIn(ctx, t, p.url, who))
+			l.phones = append(l.phones, signIn(ctx, t, at.url, who))
 		}
 	}
 	return l
@@ -92,9 +95,12 @@ func (l *load) run(ctx context.Context, seed uint64) *sync.WaitGroup {
 	worker(200, l.group)
 	worker(300, l.contend)
 	worker(301, l.contend)
-	ref := l.newCounter(ctx)
-	for i := range 3 {
-		worker(uint64(400+i), func(ctx context.Context, _ *rand.Rand) { l.increment(ctx, ref) })
+	for i := range 2 {
+		record := l.newRegister(ctx)
+		for j := range 3 {
+			who := 3*i + j
+			worker(uint64(400+who), func(ctx context.Context, r *rand.Rand) { l.touch(ctx, r, who, record) })
+		}
 	}
 	return &wg
 }
@@ -216,46 +222,11 @@ func (l *load) contend(ctx context.Context, r *rand.Rand) {
 		return
 	}
 	doc := l.appointment(uuid.NewString(), mycore.ServiceIndividual, slot, "", l.phones[0].DemoPatient)
-	if len(in) == quota { // all are known, so that the place of the cancelled one is free
+	if len(in) == quota && !l.site.tardy { // all are known, so that the place of the cancelled one is free
 		l.put(ctx, "rebooking", doc)
 	} else {
 		l.put(ctx, "rebooking", doc, http.StatusConflict)
 	}
-}
-
-// newCounter makes a record that says how often it was changed.
-func (l *load) newCounter(ctx context.Context) string {
-	start, end := l.times()
-	doc := must(source.NewSchedule(source.ScheduleParams{
-		ID: uuid.NewString(), ServiceType: mycore.ServiceIndividual, Specialty: l.specialty[mycore.ServiceIndividual],
-		HealthcareService: l.services[mycore.ServiceIndividual], HealthcareServiceName: "Demo", Start: start, End: end, ScheduleType: "internal",
-	}))
-	r, ok := l.put(ctx, "counter", must(doc.With(fhir.Set("comment", "1"))))
-	if !ok {
-		l.t.Fatal("the first record was not written")
-	}
-	ref := "Schedule/" + r.Doc.ID()
-	l.with(func() { l.counters[ref] = &counter{acked: map[int64]bool{r.Version: true}} })
-	return ref
-}
-
-func (l *load) increment(ctx context.Context, ref string) {
-	r, ok := l.change(ctx, "increment", ref, func(doc *fhir.Document) *fhir.Document {
-		n, err := strconv.Atoi(doc.Get("comment").String())
-		if err != nil {
-			l.t.Errorf("%s counts %q", ref, doc.Get("comment").String())
-		}
-		return must(doc.With(fhir.Set("comment", strconv.Itoa(n+1))))
-	})
-	if !ok {
-		return
-	}
-	l.with(func() {
-		if l.counters[ref].acked[r.Version] {
-			l.t.Errorf("version %d of %s was acknowledged twice", r.Version, ref)
-		}
-		l.counters[ref].acked[r.Version] = true
-	})
 }
 
 // individual is one VCI consultation, which ends in one of many ways.

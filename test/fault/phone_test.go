@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -84,10 +85,13 @@ func (p *phone) open(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return "", answered{resp.StatusCode, resp.Header.Get("Location")}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return string(body), nil
+	case unanswered(resp.StatusCode):
+		return "", errUnanswered
 	}
-	return string(body), nil
+	return "", answered{resp.StatusCode, resp.Header.Get("Location")}
 }
 
 // submit sends a form and gives where it leads.
@@ -106,11 +110,20 @@ func (p *phone) submit(ctx context.Context, path string, values url.Values) (to 
 		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusSeeOther {
-		return "", answered{resp.StatusCode, ""}
+	switch {
+	case resp.StatusCode == http.StatusSeeOther && strings.HasPrefix(resp.Header.Get("Location"), root+"/sign-in") && !strings.HasPrefix(path, "/sign-in"):
+		return "", answered{resp.StatusCode, resp.Header.Get("Location")}
+	case resp.StatusCode == http.StatusSeeOther:
+		return resp.Header.Get("Location"), nil
+	case unanswered(resp.StatusCode):
+		return "", errUnanswered
 	}
-	return resp.Header.Get("Location"), nil
+	return "", answered{resp.StatusCode, ""}
 }
+
+// errUnanswered says that nobody knows what became of a form: a patient sends
+// it again.
+var errUnanswered = errors.New("there was no answer")
 
 // answered is an answer that leads nowhere.
 type answered struct {

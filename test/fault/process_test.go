@@ -12,44 +12,146 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/app"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
 // patience bounds what is waited for; a machine may be slow.
 const patience = 2 * time.Minute
 
-// process is the real program in a process of its own. It keeps its data and
-// its ports over all its lives.
+// program is the real program, built once for all tests.
+var program struct {
+	sync.Once
+	dir string
+	err error
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(brokerDir) != "" {
+		serveBroker()
+	}
+	postgrestest.Run(m, func() { _ = os.RemoveAll(program.dir) })
+}
+
+// build gives the path of the real program.
+func build(t *testing.T) string {
+	t.Helper()
+	program.Do(func() {
+		if program.dir, program.err = os.MkdirTemp("", "jumpa-fault"); program.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", program.dir, "github.com/jumpa-hie/jumpa/cmd/jumpa").CombinedOutput()
+		if err != nil {
+			program.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if program.err != nil {
+		t.Fatal(program.err)
+	}
+	return filepath.Join(program.dir, "jumpa")
+}
+
+// folder is a directory for the data and logs of one run. When the run fails
+// it stays, so that its logs can be read.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "jumpa-fault-run") // a short path, for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the logs are in %s", dir)
+			return
+		}
+		_ = os.RemoveAll(dir)
+	})
+	return dir
+}
+
+// site is an exchange under test, of one node or of many.
+type site struct {
+	url   string // where people and systems reach it
+	kafka string
+	cast  app.Credentials
+	nodes []*process
+
+	// tardy says that a request which got no answer may be carried out later,
+	// by a node that slept.
+	tardy bool
+}
+
+// drained waits until every committed event is with the broker.
+func (s *site) drained(ctx context.Context) error {
+	for {
+		n, err := s.nodes[0].metric(ctx, "jumpa_outbox_pending")
+		if err == nil && n == "0" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the outbox still holds %s events: %w", n, errors.Join(ctx.Err(), err))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// process is a program in a process of its own. It keeps its data and its
+// ports over all its lives.
 type process struct {
 	t      *testing.T
+	name   string
 	binary string
-	data   string
-	log    string // file with what all its lives wrote to standard error
 	args   []string
+	env    []string
+	log    string // file with what all its lives wrote to standard error
 	url    string
-	kafka  string
+	up     func(context.Context) bool // whether it is ready
 
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when cmd has ended
 }
 
-// build makes the binary and finds free ports for it.
-func build(t *testing.T) *process {
+// node makes a process of the exchange, in a directory, at a free port.
+func node(t *testing.T, dir, name string, env []string, args ...string) *process {
 	t.Helper()
-	dir := t.TempDir()
-	p := &process{t: t, binary: filepath.Join(dir, "jumpa"), data: filepath.Join(dir, "data"), log: filepath.Join(dir, "log")}
-	out, err := exec.Command("go", "build", "-o", p.binary, "github.com/jumpa-hie/jumpa/cmd/jumpa").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	web := free(t, "tcp")
+	p := &process{
+		t: t, name: name, binary: build(t), log: filepath.Join(dir, name+".log"), url: "http://" + web, env: env,
+		args: append(args, "--data", filepath.Join(dir, name), "--listen", web),
 	}
-	web, kafka, udp := free(t, "tcp"), free(t, "tcp"), free(t, "udp")
-	p.url, p.kafka = "http://"+web, kafka
-	p.args = []string{"up", "--data", p.data, "--listen", web, "--kafka-listen", kafka, "--udp-listen", udp}
+	p.up = func(ctx context.Context) bool {
+		status, err := p.get(ctx, "/readyz")
+		return err == nil && status == http.StatusOK
+	}
 	t.Cleanup(p.kill)
 	return p
+}
+
+// single is one node with everything in it, over SQLite.
+func single(t *testing.T) *site {
+	t.Helper()
+	dir, kafka := folder(t), free(t, "tcp")
+	p := node(t, dir, "node", nil, "up", "--kafka-listen", kafka, "--udp-listen", free(t, "udp"))
+	p.start()
+	p.ready()
+	s := &site{url: p.url, kafka: kafka, nodes: []*process{p}}
+	s.cast = credentials(t, filepath.Join(dir, "node"))
+	return s
+}
+
+// credentials gives the logins that a demo has written.
+func credentials(t *testing.T, data string) app.Credentials {
+	t.Helper()
+	c, err := app.ReadCredentials(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // free finds a port outside the range from which systems take the ports of
@@ -89,6 +191,7 @@ func (p *process) start() {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
+	cmd.Env = append(cmd.Env, p.env...)
 	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -98,20 +201,17 @@ func (p *process) start() {
 	p.cmd, p.gone = cmd, gone
 }
 
-// ready waits until the store and the broker answer.
+// ready waits until it is.
 func (p *process) ready() {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for {
-		if status, err := p.get(ctx, "/readyz"); err == nil && status == http.StatusOK {
-			return
-		}
+	for !p.up(ctx) {
 		select {
 		case <-p.gone:
-			p.t.Fatalf("the exchange ended by itself:\n%s", p.tail())
+			p.t.Fatalf("%s ended by itself:\n%s", p.name, p.tail())
 		case <-ctx.Done():
-			p.t.Fatalf("the exchange does not become ready:\n%s", p.tail())
+			p.t.Fatalf("%s does not become ready:\n%s", p.name, p.tail())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -130,16 +230,23 @@ func (p *process) get(ctx context.Context, path string) (status int, err error) 
 }
 
 // kill ends a life at once: nothing is flushed, nobody is told.
-func (p *process) kill() {
+func (p *process) kill() { p.end((*os.Process).Kill) }
+
+// stop ends a life as an operator does, and waits.
+func (p *process) stop() {
+	p.end(func(running *os.Process) error { return running.Signal(os.Interrupt) })
+}
+
+func (p *process) end(how func(*os.Process) error) {
 	if p.cmd == nil {
 		return
 	}
 	select {
 	case <-p.gone:
-		p.t.Errorf("the exchange ended by itself:\n%s", p.tail())
+		p.t.Errorf("%s ended by itself:\n%s", p.name, p.tail())
 	default:
 	}
-	_ = p.cmd.Process.Kill()
+	_ = how(p.cmd.Process)
 	<-p.gone
 	p.cmd = nil
 }
@@ -150,40 +257,20 @@ func (p *process) tail() string {
 	return string(raw[max(0, len(raw)-4000):])
 }
 
-// logged gives the lines of a level in the log, and where a panic begins.
-func (p *process) logged(level string) (lines []string) {
+// logged gives the lines of the log that hold one of the words, and where a
+// panic begins.
+func (p *process) logged(words ...string) (lines []string) {
 	raw, _ := os.ReadFile(p.log)
 	for line := range strings.Lines(string(raw)) {
-		if strings.Contains(line, "level="+level) || strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") {
+		found := strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:")
+		for _, w := range words {
+			found = found || strings.Contains(line, w)
+		}
+		if found {
 			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
 	return lines
-}
-
-// credentials gives the logins that the first life has written.
-func (p *process) credentials() app.Credentials {
-	p.t.Helper()
-	c, err := app.ReadCredentials(p.data)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return c
-}
-
-// drained waits until every committed event is with the broker.
-func (p *process) drained(ctx context.Context) error {
-	for {
-		n, err := p.metric(ctx, "jumpa_outbox_pending")
-		if err == nil && n == "0" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the outbox still holds %s events: %w", n, errors.Join(ctx.Err(), err))
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 func (p *process) metric(ctx context.Context, name string) (string, error) {

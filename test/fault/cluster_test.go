@@ -1,0 +1,127 @@
+//go:build unix
+
+package fault
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsitest"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
+)
+
+// cluster is many nodes over one PostgreSQL and one broker, behind a balancer,
+// with a network between them that can be troubled.
+type cluster struct {
+	*site
+	t        *testing.T
+	database *postgrestest.Server
+	broker   *process
+	toBroker *wire
+	toStore  []*wire // of each node
+}
+
+const shownByProsody = "a-bearer-that-is-known-to-prosody-alone"
+
+func newCluster(t *testing.T, nodes int) *cluster {
+	t.Helper()
+	dir := folder(t)
+	c := &cluster{t: t, site: &site{tardy: true}}
+	var err error
+	if err = os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's own user passes through
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "pg")
+	if err = os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if c.database, err = postgrestest.Create(data); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.database.Stop("immediate") })
+
+	at := free(t, "tcp")
+	c.toBroker = newWire(t, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", at) })
+	c.kafka = c.toBroker.addr()
+	c.broker = ownBroker(t, dir, at, c.kafka)
+	c.broker.start()
+	c.broker.ready()
+
+	jitsi := jitsitest.New(jitsitest.Options{Issuer: "jumpa", Audience: "jitsi", XMPPDomain: "meet.jitsi", Bearer: shownByProsody})
+	t.Cleanup(jitsi.Close)
+	front := newBalancer(t)
+	c.url = front.URL
+	env := func() []string {
+		w := newWire(t, func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(data, ".s.PGSQL.5432"))
+		})
+		c.toStore = append(c.toStore, w)
+		return []string{
+			"JUMPA_DATABASE_URL=postgres://postgres@" + w.addr() + "/postgres?sslmode=disable", "JUMPA_KAFKA_BROKERS=" + c.kafka,
+			"JUMPA_PUBLIC_URL=" + c.url, "JUMPA_TRUSTED_PROXIES=127.0.0.1", "JUMPA_MEETING_PROVIDER=jitsi", "JUMPA_JITSI_DOMAIN=meet.example.my",
+			"JUMPA_JITSI_CONTROL_URL=" + jitsi.URL(), "JUMPA_JITSI_BEARER=" + shownByProsody,
+		}
+	}
+	people := node(t, dir, "people", env(), "up")
+	c.toStore = nil
+	people.start() // to leave the people of the demo in the database
+	people.ready()
+	c.cast = credentials(t, filepath.Join(dir, "people"))
+	people.stop()
+	for i := range nodes {
+		n := node(t, dir, fmt.Sprintf("node-%d", i+1), env(), "serve")
+		c.nodes = append(c.nodes, n)
+		n.start()
+		front.add(n.url[len("http://"):])
+	}
+	c.ready()
+	jitsi.Configure(func(o *jitsitest.Options) {
+		o.LoginKeys, o.SystemKeys = c.url+"/jitsi/asap/login", c.url+"/jitsi/asap/system"
+		o.Reservations, o.Events = c.url+"/jitsi/reservation", c.url+"/jitsi"
+	})
+	return c
+}
+
+// ready waits until all nodes are.
+func (c *cluster) ready() {
+	c.t.Helper()
+	c.broker.ready()
+	for _, n := range c.nodes {
+		n.ready()
+	}
+}
+
+// restart ends everything at once and starts it again, so that all that is
+// found afterwards comes from the disks.
+func (c *cluster) restart() {
+	c.t.Helper()
+	for _, n := range c.nodes {
+		n.kill()
+	}
+	c.broker.kill()
+	c.crash()
+	c.recover()
+	c.broker.start()
+	for _, n := range c.nodes {
+		n.start()
+	}
+	c.ready()
+}
+
+func (c *cluster) crash() {
+	c.t.Helper()
+	if err := c.database.Stop("immediate"); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) recover() {
+	c.t.Helper()
+	if err := c.database.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+}

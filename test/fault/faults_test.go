@@ -1,0 +1,172 @@
+//go:build unix
+
+package fault
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/lease"
+)
+
+// Environment variables of the faults of many nodes.
+const (
+	seedsVariable  = "JUMPA_FAULT_SEEDS"  // how many seeds to play, 2 when not set
+	faultsVariable = "JUMPA_FAULT_FAULTS" // how many faults each seed has, 6 when not set
+)
+
+// fault is something that goes wrong, and is mended.
+type fault struct {
+	name   string
+	strike func(*cluster, *rand.Rand)
+}
+
+// a random time.
+func some(r *rand.Rand, least, most time.Duration) {
+	time.Sleep(least + time.Duration(r.Int64N(int64(most-least))))
+}
+
+// troubled makes a trouble for a while.
+func troubled(w *wire, now trouble, r *rand.Rand, least, most time.Duration) {
+	w.set(now)
+	some(r, least, most)
+	w.set(trouble{})
+}
+
+func (c *cluster) any(r *rand.Rand) int { return r.IntN(len(c.nodes)) }
+
+const (
+	moment = 50 * time.Millisecond
+	short  = time.Second
+	long   = 4 * time.Second
+)
+
+var faults = []fault{
+	{"a node is killed", func(c *cluster, r *rand.Rand) {
+		n := c.nodes[c.any(r)]
+		n.kill()
+		some(r, moment, short)
+		n.start()
+	}},
+	{"all nodes are killed", func(c *cluster, r *rand.Rand) {
+		for _, n := range c.nodes {
+			n.kill()
+		}
+		some(r, moment, short)
+		for _, n := range c.nodes {
+			n.start()
+		}
+	}},
+	{"a node is killed while it starts", func(c *cluster, r *rand.Rand) {
+		n := c.nodes[c.any(r)]
+		for range 3 {
+			n.kill()
+			n.start()
+			some(r, moment, short)
+		}
+	}},
+	{"a node sleeps for longer than a lease", func(c *cluster, r *rand.Rand) {
+		n := c.nodes[c.any(r)]
+		_ = n.cmd.Process.Signal(syscall.SIGSTOP)
+		some(r, lease.DefaultTerm+short, lease.DefaultTerm+long)
+		_ = n.cmd.Process.Signal(syscall.SIGCONT)
+	}},
+	{"all nodes sleep", func(c *cluster, r *rand.Rand) {
+		for _, n := range c.nodes {
+			_ = n.cmd.Process.Signal(syscall.SIGSTOP)
+		}
+		some(r, short, lease.DefaultTerm+long)
+		for _, n := range c.nodes {
+			_ = n.cmd.Process.Signal(syscall.SIGCONT)
+		}
+	}},
+	{"the broker is killed", func(c *cluster, r *rand.Rand) {
+		c.broker.kill()
+		some(r, moment, long)
+		c.broker.start()
+	}},
+	{"the database crashes", func(c *cluster, r *rand.Rand) {
+		c.crash()
+		some(r, moment, short)
+		c.recover()
+	}},
+	{"the database crashes and a node is killed", func(c *cluster, r *rand.Rand) {
+		n := c.nodes[c.any(r)]
+		c.crash()
+		n.kill()
+		n.start() // before the database
+		some(r, moment, short)
+		c.recover()
+	}},
+	{"the database is cut off", func(c *cluster, r *rand.Rand) {
+		troubled(c.toStore[c.any(r)], trouble{cut: true}, r, moment, long)
+	}},
+	{"the database falls silent", func(c *cluster, r *rand.Rand) {
+		troubled(c.toStore[c.any(r)], trouble{stall: true}, r, short, 2*lease.DefaultTerm)
+	}},
+	{"the database is far away", func(c *cluster, r *rand.Rand) {
+		troubled(c.toStore[c.any(r)], trouble{delay: time.Duration(1+r.IntN(40)) * time.Millisecond}, r, short, long)
+	}},
+	{"words of the database break off", func(c *cluster, r *rand.Rand) {
+		troubled(c.toStore[c.any(r)], trouble{torn: 40}, r, short, long)
+	}},
+	{"the broker is cut off", func(c *cluster, r *rand.Rand) {
+		troubled(c.toBroker, trouble{cut: true}, r, moment, long)
+	}},
+	{"the broker falls silent", func(c *cluster, r *rand.Rand) {
+		troubled(c.toBroker, trouble{stall: true}, r, short, 2*lease.DefaultTerm)
+	}},
+	{"words of the broker break off", func(c *cluster, r *rand.Rand) {
+		troubled(c.toBroker, trouble{torn: 10}, r, short, long)
+	}},
+	{"the nodes are replaced one by one", func(c *cluster, r *rand.Rand) {
+		for _, n := range c.nodes {
+			n.stop()
+			n.start()
+			n.ready()
+			some(r, askEvery, 2*askEvery) // until the balancer knows
+		}
+	}},
+}
+
+// TestNothingAcknowledgedIsLostOnManyNodes plays seeds: in each, faults at
+// random times while hospitals and patients are at work, and then the audit.
+func TestNothingAcknowledgedIsLostOnManyNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than a minute")
+	}
+	seeds, first := fromEnvironment(t, seedsVariable, 2), uint64(rand.Uint32())
+	if given := fromEnvironment(t, seedVariable, 0); given != 0 {
+		seeds, first = 1, given
+	}
+	count := int(fromEnvironment(t, faultsVariable, 6))
+	for seed := first; seed < first+seeds; seed++ {
+		t.Run(fmt.Sprintf("%s=%d", seedVariable, seed), func(t *testing.T) { playSeed(t, seed, count) })
+	}
+}
+
+func playSeed(t *testing.T, seed uint64, count int) {
+	began := time.Now()
+	c := newCluster(t, 2)
+	r := rand.New(rand.NewPCG(seed, 0))
+	playing(t, c.site, seed, c.restart, func() {
+		deck := r.Perm(len(faults))
+		for i := range count {
+			f := faults[deck[i%len(deck)]]
+			some(r, moment, short)
+			since := time.Now()
+			f.strike(c, r)
+			c.ready()
+			t.Logf("%6.1fs: %s, for %.1fs", since.Sub(began).Seconds(), f.name, time.Since(since).Seconds())
+		}
+	})
+	for _, n := range append([]*process{c.broker}, c.nodes...) {
+		for _, line := range n.logged("panic in") {
+			t.Errorf("%s has logged: %s", n.name, line)
+		}
+	}
+	t.Logf("%d faults; the seed took %v", count, time.Since(began).Round(time.Second))
+}
