@@ -31,6 +31,7 @@ type conn struct {
 	begun  bool            // it has been answered
 	batch  pgx.Batch
 	failed error // the first error of a statement: nothing more can be done
+	unsent bool  // what failed has not even left this side
 	seen   map[string]seen
 	trips  int // to the server and back
 }
@@ -147,6 +148,7 @@ func (c *conn) once(queued []*pgx.QueuedQuery, read func(pgx.Rows) error) (err e
 		}
 		tag, err := answers.Exec()
 		if err != nil {
+			c.unsent = i == 0 && pgconn.SafeToRetry(err)
 			return err
 		}
 		if queued[i].SQL == "COMMIT" && tag.String() != "COMMIT" {

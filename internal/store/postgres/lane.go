@@ -133,7 +133,7 @@ func (c *conn) commit() error {
 	}
 	c.queue("COMMIT")
 	err := c.flush()
-	if is(err, "25P03") { // it was ended before, while this side was asleep: nothing is written
+	if is(err, "25P03") || c.unsent { // it was ended before, while this side was asleep: nothing is written
 		return err
 	}
 	if err != nil && (lost(err) || c.ctx.Err() != nil) {
