@@ -50,6 +50,7 @@ func main() { os.Exit(execute(os.Args[1:])) }
 func execute(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal does not wait
 	var c commands
 	parser := kong.Must(&c, kong.Name("jumpa"), kong.Description("Virtual consultations for a Health Information Exchange."),
 		kong.BindTo(ctx, (*context.Context)(nil)))

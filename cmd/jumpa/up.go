@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"text/tabwriter"
 
@@ -64,7 +63,10 @@ func (c serveCommand) Run(ctx context.Context) error {
 }
 
 func run(ctx context.Context, cfg app.Config) error {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log, err := cfg.Logger(os.Stderr)
+	if err != nil {
+		return err
+	}
 	a, err := app.Start(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,9 +64,11 @@ type App struct {
 	cast     Credentials
 	desk     *desk.Desk // nil without a demo
 
-	stops  []func() // what to stop, in the order of starting
-	once   sync.Once
-	failed chan error
+	stops    []func() // what to stop, in the order of starting
+	once     sync.Once
+	stopping atomic.Bool
+	pause    func(time.Duration) // before the end, while balancers turn away
+	failed   chan error
 }
 
 // Start starts an exchange. A mistake in the configuration, a port that is
@@ -77,7 +80,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	if err := cfg.makeData(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: time.Now, hub: &notify.Hub{}, failed: make(chan error, 1)}
+	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: time.Now, hub: &notify.Hub{}, pause: time.Sleep, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
 		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.deliver, a.openDesk, a.keepTime,
 	} {
@@ -89,9 +92,18 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	return a, nil
 }
 
-// Stop stops everything in the reverse order of starting, and waits.
+// Stop stops everything in the reverse order of starting, and waits. /readyz
+// fails from the first moment; requests are still served until the balancers
+// have had time to see it. Then open streams end, requests under way finish,
+// and the relay, which brings out what they have caused, is among the last.
 func (a *App) Stop() {
 	a.once.Do(func() {
+		a.stopping.Store(true)
+		if a.server != nil && a.cfg.Drain > 0 {
+			a.log.Info("stopping: readiness fails, requests are still served", "pause", a.cfg.Drain)
+			a.server.SetKeepAlivesEnabled(false)
+			a.pause(a.cfg.Drain)
+		}
 		for i := len(a.stops) - 1; i >= 0; i-- {
 			a.stops[i]()
 		}
@@ -242,6 +254,12 @@ func (a *App) openTopics(ctx context.Context) error {
 
 const organizationsAtOnce = 500
 
+// Bounds of a stop, which those of deploy/ leave time for.
+const (
+	maxDrain  = time.Minute
+	finishing = 10 * time.Second // for requests under way
+)
+
 func (a *App) serve(context.Context) error {
 	handler, streams, err := a.routes()
 	if err != nil {
@@ -258,10 +276,11 @@ func (a *App) serve(context.Context) error {
 		}
 	}()
 	a.onStop(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), finishing)
 		defer cancel()
 		if a.server.Shutdown(ctx) != nil {
-			_ = a.server.Close() // streams that wait for events
+			a.log.Warn("requests that have not finished are broken off", "after", finishing)
+			_ = a.server.Close()
 		}
 	})
 	return nil

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
@@ -47,6 +48,10 @@ type Config struct {
 	HookAllow  string        `env:"JUMPA_HOOK_ALLOW" help:"hosts, addresses and networks (such as 10.1.0.0/16), separated by commas, to which notifications of Subscriptions may be sent; all public addresses when empty"`
 	HookGiveUp time.Duration `env:"JUMPA_HOOK_GIVE_UP" help:"how long a rest-hook that fails is tried again before its Subscription is in error"`
 
+	Log      string        `env:"JUMPA_LOG" help:"how the log is written: text or json"`
+	LogLevel string        `env:"JUMPA_LOG_LEVEL" help:"debug, info, warn or error: what is less grave is not logged"`
+	Drain    time.Duration `env:"JUMPA_DRAIN" help:"how long a node that is being stopped goes on while /readyz fails, so that balancers turn away from it first; 5s behind a balancer"`
+
 	JitsiDomain       string `env:"JUMPA_JITSI_DOMAIN" help:"jitsi: public host of its web app"`
 	JitsiControlURL   string `env:"JUMPA_JITSI_CONTROL_URL" help:"jitsi: Prosody's HTTP port on the private network"`
 	JitsiBearer       string `env:"JUMPA_JITSI_BEARER" help:"jitsi: what Prosody shows in reservation requests and events, 32 characters or more; keep it secret"`
@@ -69,7 +74,7 @@ func Defaults() Config {
 	return Config{
 		Data: "jumpa-data", Listen: "127.0.0.1:8080", KafkaListen: "127.0.0.1:9092", UDPListen: "127.0.0.1:10000",
 		Validation: "lenient", MYCore: string(mycore.Line2024), CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
-		HookGiveUp: 30 * time.Minute, JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
+		HookGiveUp: 30 * time.Minute, Log: "text", LogLevel: "info", JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
 	}
 }
 
@@ -136,6 +141,12 @@ func (c Config) check() error {
 	}
 	if c.HookGiveUp <= 0 {
 		return usage("JUMPA_HOOK_GIVE_UP must be longer than nothing")
+	}
+	if _, err := c.Logger(io.Discard); err != nil {
+		return err
+	}
+	if c.Drain < 0 || c.Drain > maxDrain {
+		return usage("JUMPA_DRAIN must be from 0s to %s", maxDrain)
 	}
 	if c.CheckInBefore < 0 || c.Grace < 0 {
 		return usage("JUMPA_CHECK_IN_BEFORE and JUMPA_GRACE must not be negative")

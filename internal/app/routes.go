@@ -86,8 +86,13 @@ func (a *App) portal() (*portal.Portal, error) {
 	return portal.New(o)
 }
 
-// ready tells the truth: the store answers and the broker answers.
+// ready tells the truth: this node is not about to stop, the store answers and
+// the broker answers.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	if a.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
 	for _, probe := range []struct {
