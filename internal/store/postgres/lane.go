@@ -24,11 +24,6 @@ import (
 // maxBatch bounds how many updates share one commit of the lane.
 const maxBatch = 64
 
-// maxTaken bounds how often an update runs again that found something unique
-// taken: by another process at the same time, which the next try sees, or for
-// good.
-const maxTaken = 8
-
 const (
 	beginUpdate = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 	savepoint   = "SAVEPOINT job"
@@ -39,7 +34,6 @@ type job struct {
 	ctx    context.Context
 	fn     func(store.Tx) error
 	since  time.Time
-	taken  int // times that something unique was taken
 	err    error
 	answer chan error
 }
@@ -184,18 +178,13 @@ func (s *Store) serve(waiting []*job) {
 		if again {
 			err = fmt.Errorf("%w: %w", errBusy, err)
 		}
-		waiting, size = waiting[size:], maxBatch
 		for _, j := range batch {
 			if err != nil {
 				j.err = err
 			}
-			if is(j.err, "23505") && j.taken < maxTaken {
-				j.taken++
-				waiting = append(waiting, j)
-				continue
-			}
 			j.answer <- j.err
 		}
+		waiting, size = waiting[size:], maxBatch
 	}
 }
 

@@ -236,7 +236,16 @@ func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 // retryable tells that a transaction failed because of others, and will not
 // fail for the same reason for ever.
 func retryable(err error) bool {
-	return is(err, "40001", "40P01", "55P03") || is(err, prepared...) || lost(err)
+	return is(err, "40001", "40P01", "55P03") || is(err, prepared...) || lost(err) || overtaken(err)
+}
+
+// overtaken tells that another process has written a row with the same key at
+// the same time: the next version of a record, or its first. The next try sees
+// it.
+func overtaken(err error) bool {
+	var known *pgconn.PgError
+	return errors.As(err, &known) && known.Code == "23505" &&
+		(strings.HasSuffix(known.ConstraintName, "_pkey") || known.ConstraintName == "resource_type_id_key")
 }
 
 // lost tells that the server or the connection to it has gone.
