@@ -17,6 +17,7 @@ type conn struct {
 	sql        *sql.Conn
 	statements map[string]*sql.Stmt
 	ctx        context.Context
+	lost       error // what ended the transaction under way; the next statement would stand outside of it
 }
 
 // maxStatements bounds the cache: searches come in many shapes.
@@ -42,6 +43,9 @@ func (c *conn) forget() {
 }
 
 func (c *conn) prepare(query string) (*sql.Stmt, error) {
+	if c.lost != nil {
+		return nil, c.lost
+	}
 	if s, ok := c.statements[query]; ok {
 		return s, nil
 	}
@@ -61,7 +65,7 @@ func (c *conn) exec(query string, args ...any) error {
 		return err
 	}
 	_, err = s.ExecContext(c.ctx, args...)
-	return err
+	return c.told(err)
 }
 
 // one reads a single row; store.ErrNotFound when there is none.
@@ -74,7 +78,7 @@ func (c *conn) one(query string, args []any, to ...any) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.ErrNotFound
 	}
-	return err
+	return c.told(err)
 }
 
 // many reads all rows with scan.
@@ -85,7 +89,7 @@ func many[T any](c *conn, query string, args []any, scan func(row) (T, error)) (
 	}
 	rows, err := s.QueryContext(c.ctx, args...)
 	if err != nil {
-		return nil, err
+		return nil, c.told(err)
 	}
 	defer func() { _ = rows.Close() }()
 	var out []T
@@ -96,7 +100,7 @@ func many[T any](c *conn, query string, args []any, scan func(row) (T, error)) (
 		}
 		out = append(out, v)
 	}
-	return out, rows.Err()
+	return out, c.told(rows.Err())
 }
 
 // row is what *sql.Row and *sql.Rows have in common.
@@ -113,7 +117,7 @@ func single[T any](c *conn, query string, args []any, scan func(row) (T, error))
 	if errors.Is(err, sql.ErrNoRows) {
 		return zero, store.ErrNotFound
 	}
-	return v, err
+	return v, c.told(err)
 }
 
 // micro is a time as the database keeps it.

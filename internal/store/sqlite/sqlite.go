@@ -109,6 +109,7 @@ func (s *Store) connect(ctx context.Context) (*conn, error) {
 // begin starts a transaction. A connection that cannot, because it is broken
 // or still has one open, is replaced first.
 func (s *Store) begin(c *conn, query string) error {
+	c.lost = nil
 	if c.exec(query) == nil {
 		return nil
 	}
@@ -117,6 +118,7 @@ func (s *Store) begin(c *conn, query string) error {
 	if err != nil {
 		return err // and the next to come tries again
 	}
+	c.lost = nil
 	c.sql, c.statements = fresh.sql, fresh.statements
 	return c.exec(query)
 }
@@ -186,6 +188,10 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 	if tx, ok := store.Running(ctx); ok {
 		return fn(tx)
 	}
+	return passing(s.view(ctx, fn))
+}
+
+func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -209,7 +215,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 		return err
 	}
 	defer func() {
-		c.ctx = context.WithoutCancel(ctx)
+		c.ctx, c.lost = context.WithoutCancel(ctx), nil
 		if c.exec("ROLLBACK") != nil {
 			c.drop() // so that no old snapshot stays; the next to come connects again
 		}

@@ -27,6 +27,10 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if tx, ok := store.Running(ctx); ok {
 		return fn(tx)
 	}
+	return passing(s.update(ctx, fn))
+}
+
+func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 	j := &job{ctx: ctx, fn: fn, answer: make(chan error, 1)}
 	s.mu.RLock()
 	if s.closed {
@@ -85,6 +89,9 @@ func (s *Store) commit(batch []*job) error {
 			return errors.Join(err, c.exec("ROLLBACK"))
 		}
 		j.err = guarded(j.fn, &tx{reader{c}})
+		if c.lost != nil {
+			return c.abandon()
+		}
 		if j.err != nil {
 			if err := c.exec("ROLLBACK TO job"); err != nil {
 				return errors.Join(err, c.exec("ROLLBACK"))
@@ -95,9 +102,21 @@ func (s *Store) commit(batch []*job) error {
 		}
 	}
 	if err := c.exec("COMMIT"); err != nil {
+		if c.lost != nil {
+			return c.abandon()
+		}
 		return errors.Join(err, c.exec("ROLLBACK"))
 	}
 	return nil
+}
+
+// abandon ends a transaction that SQLite may have ended already, and gives the
+// reason.
+func (c *conn) abandon() error {
+	reason := c.lost
+	c.lost = nil
+	_ = c.exec("ROLLBACK") // when there is still something to roll back
+	return reason
 }
 
 // guarded turns a panic of one job into its error, so that the others and the
