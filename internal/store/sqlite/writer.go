@@ -66,7 +66,7 @@ func (s *Store) write() {
 		}
 		err := s.commit(batch)
 		for _, j := range batch {
-			if j.err == nil {
+			if err != nil { // also when it was refused: for what others did, and what is not so
 				j.err = err
 			}
 			j.answer <- j.err
