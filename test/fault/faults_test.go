@@ -122,6 +122,11 @@ var faults = []fault{
 	{"words of the broker break off", func(c *cluster, r *rand.Rand) {
 		troubled(c.toBroker, trouble{torn: 10}, r, short, long)
 	}},
+	{"the disk of the broker is full", func(c *cluster, r *rand.Rand) {
+		c.broker.fill()
+		some(r, short, long)
+		c.broker.empty()
+	}},
 	{"the nodes are replaced one by one", func(c *cluster, r *rand.Rand) {
 		for _, n := range c.nodes {
 			n.stop()

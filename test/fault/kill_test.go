@@ -55,6 +55,36 @@ func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
 	t.Logf("%d kills", kills+1)
 }
 
+// TestNothingAcknowledgedIsLostWhenTheDiskIsFull lets the disk of one node,
+// with database and broker on it, be full now and then.
+func TestNothingAcknowledgedIsLostWhenTheDiskIsFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	if !canFill(t) {
+		return
+	}
+	seed := fromEnvironment(t, seedVariable, rand.Uint64())
+	t.Logf("%s=%d", seedVariable, seed)
+	s := single(t)
+	p := s.nodes[0]
+	const times = 3
+	playing(t, s, seed, func() { p.kill(); p.start(); p.ready() }, func() {
+		r := rand.New(rand.NewPCG(seed, 1))
+		for range times {
+			time.Sleep(500*time.Millisecond + time.Duration(r.IntN(1500))*time.Millisecond)
+			p.fill()
+			time.Sleep(200*time.Millisecond + time.Duration(r.IntN(1500))*time.Millisecond)
+			p.empty()
+			p.ready()
+		}
+	})
+	for _, line := range p.logged("panic in") {
+		t.Errorf("the exchange has logged: %s", line)
+	}
+	t.Logf("the disk was full %d times", times)
+}
+
 // playing has hospitals and patients work at a site while strike does it harm.
 // Then everything is restarted, and asked for all that it has acknowledged.
 func playing(t *testing.T, s *site, seed uint64, restart, strike func()) {
