@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/source"
@@ -34,6 +35,7 @@ type ledger struct {
 	refused  map[string]int             // refusals that belong to the play
 
 	registers []*register
+	called    []time.Duration // from an activation to the page that says so
 }
 
 // write is an acknowledged version of a record.
@@ -132,6 +134,11 @@ func (l *ledger) String() string {
 	for _, to := range l.messages {
 		told += len(to)
 	}
-	return fmt.Sprintf("%d writes, %d taps, %d check-ins, %d ratings, %d messages in inboxes, %d sessions, %d slots acknowledged; without an answer: %v; refused as they should be: %v",
-		len(l.writes), l.taps, len(l.visits), len(l.rated), told, len(l.sessions), len(l.slots), l.unknown, l.refused)
+	slices.Sort(l.called)
+	median, longest := time.Duration(0), time.Duration(0)
+	if n := len(l.called); n > 0 {
+		median, longest = l.called[n/2].Round(time.Millisecond), l.called[n-1].Round(time.Millisecond)
+	}
+	return fmt.Sprintf("%d pages said that the patient may join, after %v (median) to %v; %d writes, %d taps, %d check-ins, %d ratings, %d messages in inboxes, %d sessions, %d slots acknowledged; without an answer: %v; refused as they should be: %v",
+		len(l.called), median, longest, len(l.writes), l.taps, len(l.visits), len(l.rated), told, len(l.sessions), len(l.slots), l.unknown, l.refused)
 }

@@ -265,7 +265,7 @@ func (l *load) individual(ctx context.Context, r *rand.Rand, p *phone) {
 		l.change(ctx, "cancellation", "Appointment/"+id, status("cancelled"))
 		return
 	}
-	if !l.session(ctx, v.token, l.sys.Activate, "active") {
+	if !l.call(ctx, p, id, v) {
 		return
 	}
 	l.notify(ctx, r, p)
@@ -290,6 +290,31 @@ func (l *load) individual(ctx context.Context, r *rand.Rand, p *phone) {
 	if r.IntN(3) > 0 {
 		l.session(ctx, v.token, l.sys.End, "ended")
 	}
+}
+
+// call activates the session while the patient waits at the page, which must
+// say so.
+func (l *load) call(ctx context.Context, p *phone, appointment string, v visit) bool {
+	waiting, leave := context.WithCancel(ctx)
+	defer leave()
+	told := make(chan error, 1)
+	go func() { told <- p.await(waiting, appointment) }()
+	if !l.session(ctx, v.token, l.sys.Activate, "active") {
+		leave()
+		<-told
+		return false
+	}
+	since := time.Now()
+	giveUp := time.AfterFunc(patience, leave)
+	defer giveUp.Stop()
+	if err := <-told; err != nil {
+		if ctx.Err() == nil {
+			l.t.Errorf("the page of Appointment/%s never said that the patient may join: %v", appointment, err)
+		}
+		return false
+	}
+	l.with(func() { l.called = append(l.called, time.Since(since)) })
+	return true
 }
 
 func (l *load) leave(ctx context.Context, p *phone, appointment string) {

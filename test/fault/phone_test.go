@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -210,6 +211,47 @@ func (p *phone) phase(ctx context.Context, appointment string) (string, error) {
 		return "", fmt.Errorf("the page of Appointment/%s shows no state", appointment)
 	}
 	return m[1], nil
+}
+
+// await waits at the page of an appointment, as the waiting room does, until
+// it is the patient's turn or over: it looks at each signal of the live stream,
+// and comes back when the stream ends.
+func (p *phone) await(ctx context.Context, appointment string) error {
+	for {
+		err := p.watch(ctx, appointment)
+		if err == nil || !pause(ctx, 100*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+// watch is await on one stream; the error says that it has ended.
+func (p *phone) watch(ctx context.Context, appointment string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.server+root+"/appointments/"+appointment+"/events", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := p.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return errUnanswered
+	}
+	lines := bufio.NewScanner(resp.Body)
+	for look := true; look || lines.Scan(); look = false {
+		if !look && !strings.HasPrefix(lines.Text(), "data:") && !strings.HasPrefix(lines.Text(), "event:") {
+			continue
+		}
+		switch now, err := p.phase(ctx, appointment); {
+		case err != nil:
+			return err
+		case now != "open" && now != "waiting":
+			return nil
+		}
+	}
+	return errors.New("the live stream has ended")
 }
 
 // told notes an acknowledged message and looks into the inbox now and then.
