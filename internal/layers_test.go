@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"internal/booking", "internal/delivery"},
 	{"internal/consult"},
 	{"internal/exchange"},
-	{"source", "internal/outbox", "internal/kafka", "internal/meeting/room/signal", "internal/meeting/jitsi/roster", "internal/meeting/jitsitest"},
+	{"source", "internal/outbox", "internal/kafka", "internal/meeting/room/signal", "internal/meeting/jitsi/preset", "internal/meeting/jitsi/roster", "internal/meeting/jitsitest"},
 	{"internal/broker", "internal/meeting/room", "internal/meeting/room/headless", "internal/meeting/jitsi", "internal/meeting/jaas"},
 	{"internal/web/ui"},
 	{"internal/api", "internal/web/portal", "internal/web/desk"},

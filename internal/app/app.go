@@ -294,9 +294,13 @@ func (a *App) keepTime(context.Context) error {
 	duty := a.duty(dutyTimers)
 	a.every(timersEvery, "timers", func(ctx context.Context) error {
 		if duty != nil {
-			if _, mine, err := duty.Hold(ctx); err != nil || !mine {
+			until, mine, err := duty.Hold(ctx)
+			if err != nil || !mine {
 				return err
 			}
+			limited, cancel := context.WithTimeout(ctx, until.Sub(a.clock()))
+			defer cancel()
+			ctx = limited
 		}
 		if _, err := a.consult.Expire(ctx); err != nil {
 			return err

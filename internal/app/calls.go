@@ -25,7 +25,7 @@ type calls interface {
 	Start(context.Context) error
 	Stop()
 	Handler() http.Handler
-	Counts() (rooms, people int)
+	Counts(context.Context) (rooms, people int, err error)
 }
 
 // paths are those that a provider's handler serves.
@@ -72,7 +72,7 @@ func (a *App) openCalls(ctx context.Context) error {
 		a.calls, err = jitsi.New(jitsi.Options{
 			Domain: a.cfg.JitsiDomain, XMPPDomain: a.cfg.JitsiXMPPDomain, MUC: a.cfg.JitsiMUC, AppID: a.cfg.JitsiAppID,
 			ControlURL: a.cfg.JitsiControlURL, Bearer: a.cfg.JitsiBearer, SharedSecret: []byte(a.cfg.JitsiSharedSecret),
-			Vault: vault{a.store}, Secret: key, Clock: a.clock, Log: a.log,
+			Store: a.store, Vault: vault{a.store}, Secret: key, Duty: a.mine(dutyCalls), Clock: a.clock, Log: a.log,
 		})
 		if err != nil {
 			return usage("JUMPA_JITSI_…: %v", err)
@@ -84,7 +84,7 @@ func (a *App) openCalls(ctx context.Context) error {
 		}
 		a.calls, err = jaas.New(jaas.Options{
 			AppID: a.cfg.JaaSAppID, KeyID: a.cfg.JaaSKeyID, Key: private, WebhookSecret: a.cfg.JaaSWebhookSecret,
-			Secret: key, Clock: a.clock, Log: a.log,
+			Store: a.store, Secret: key, Duty: a.mine(dutyCalls), Clock: a.clock, Log: a.log,
 		})
 		if err != nil {
 			return usage("JUMPA_JAAS_…: %v", err)

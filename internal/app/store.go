@@ -74,7 +74,7 @@ const (
 	dutyRelay  = "relay"  // of events to the broker
 	dutyTimers = "timers" // of consultations
 	dutyBroker = "broker" // the embedded one
-	dutyCalls  = "calls"  // the embedded ones
+	dutyCalls  = "calls"  // the embedded ones, or to see to those of a video system outside
 )
 
 // duty gives this node's claim to a duty, nil when there are no other nodes.
@@ -91,6 +91,23 @@ func (a *App) duty(name string) *lease.Lease {
 		}
 	})
 	return l
+}
+
+// mine tells whether this node has a duty at the moment; nil when there are no
+// other nodes.
+func (a *App) mine(name string) func(context.Context) bool {
+	duty := a.duty(name)
+	if duty == nil {
+		return nil
+	}
+	a.every(lease.DefaultTerm/4, name+" duty", func(ctx context.Context) error {
+		_, _, err := duty.Hold(ctx)
+		return err
+	})
+	return func(ctx context.Context) bool {
+		_, mine, err := duty.Hold(ctx)
+		return err == nil && mine
+	}
 }
 
 // alone takes a duty for as long as this node runs, and refuses to go on when

@@ -2,13 +2,19 @@ package consult
 
 import (
 	"context"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
-const batch = 200 // consultations or sessions of one round of the timers
+const (
+	batch    = 200 // consultations or sessions of one round of the timers
+	atOnce   = 8   // calls that are ended side by side
+	endRound = 10 * time.Second
+)
 
 // timers says which states time itself ends, how, and how long after the end
 // of the appointment.
@@ -63,15 +69,34 @@ func (s *Service) Expire(ctx context.Context) (closed int, err error) {
 }
 
 // CloseEnded tries again to end the calls whose end the meeting provider has
-// not confirmed.
+// not confirmed. It takes 10 s at most, and what it does not come to has its
+// turn in another round: a provider that confirms nothing keeps nobody waiting.
+// It is for one node at a time.
 func (s *Service) CloseEnded(ctx context.Context) error {
 	var open []store.Session
 	err := s.Store.View(ctx, func(r store.Reader) (err error) {
 		open, err = r.OpenEndings(batch)
 		return err
 	})
-	for _, session := range open {
-		s.close(ctx, session)
+	rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	ctx, cancel := context.WithTimeout(ctx, endRound)
+	defer cancel()
+	todo := make(chan store.Session)
+	var closing sync.WaitGroup
+	for range min(atOnce, len(open)) {
+		closing.Go(func() {
+			for session := range todo {
+				s.close(ctx, session)
+			}
+		})
 	}
+	for _, session := range open {
+		select {
+		case todo <- session:
+		case <-ctx.Done():
+		}
+	}
+	close(todo)
+	closing.Wait()
 	return err
 }

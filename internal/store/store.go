@@ -234,6 +234,15 @@ type Consultation struct {
 	Closed            time.Time // finished, cancelled, no-show or abandoned
 }
 
+// Call is what is known of one room of a video system outside: who came and
+// went. The rules over it, and its State, live in package roster.
+type Call struct {
+	Room    string
+	People  int // inside now
+	State   []byte
+	Touched time.Time // when the state last changed
+}
+
 // MaxAhead bounds the counting of a queue: nobody needs to know more exactly.
 const MaxAhead = 500
 
@@ -390,6 +399,9 @@ type Reader interface {
 	Ahead(c Consultation) (int, error)                                        // individual consultations waiting for the same service since before c, counted up to MaxAhead
 	Due(states []string, before time.Time, limit int) ([]Consultation, error) // not closed, in one of the states, End before the time; by End
 	Booked(slot string) (int, error)
+	Call(room string) (Call, error)
+	Calls(after string, limit int) ([]Call, error) // by room, those behind after
+	InCalls() (rooms, people int, err error)       // rooms with somebody inside, and the people in them
 
 	Account(kind, login string) (Account, error)
 	AccountByID(kind, id string) (Account, error)
@@ -436,6 +448,8 @@ type Tx interface {
 	PutConsultation(Consultation) error
 	Book(slot, appointment string) error   // idempotent
 	Unbook(slot, appointment string) error // idempotent
+	PutCall(Call) error
+	DeleteCall(room string) error // idempotent
 
 	PutAccount(Account) error
 	PutSignIn(SignIn) error

@@ -10,9 +10,9 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -27,7 +27,9 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/preset"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/roster"
+	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 const (
@@ -39,13 +41,13 @@ const (
 	minSecret      = 16
 	maxNameLength  = 120
 	maxIDLength    = 200
-	maxEnded       = 100000
-	kept           = 24 * time.Hour // of what is remembered
+	maxWoken       = 100            // who is to be banned at once
+	kept           = 24 * time.Hour // webhooks are taken in for so long
 	banAgain       = time.Minute    // when the webhooks do not say that somebody has left
 	choresInterval = 20 * time.Second
 )
 
-// Options of a Driver. AppID, KeyID, Key, WebhookSecret and Secret are required.
+// Options of a Driver. AppID, KeyID, Key, WebhookSecret, Secret and Store are required.
 type Options struct {
 	AppID string          // vpaas-magic-cookie-…
 	KeyID string          // of the API key in the JaaS console, with or without the AppID before it
@@ -54,6 +56,8 @@ type Options struct {
 	WebhookSecret string // of the webhook endpoint
 	Secret        []byte // 32 bytes or more; hides who is behind a user id
 
+	Store store.Store // of who is in the calls, for all nodes
+
 	Base string // https://8x8.vc when empty
 
 	Call time.Duration // one request, 2 s when 0
@@ -61,7 +65,8 @@ type Options struct {
 
 	Admission meeting.Admission
 	Clock     func() time.Time
-	Ticks     <-chan time.Time // of the chores; every 20 s when nil
+	Ticks     <-chan time.Time               // of the chores; every 20 s when nil
+	Duty      func(ctx context.Context) bool // whether this node has to do the chores now; nil when there are no others
 	Log       *slog.Logger
 }
 
@@ -76,14 +81,11 @@ type Driver struct {
 
 	mu        sync.Mutex
 	admission meeting.Admission
-	ended     map[string]time.Time
-	seen      map[string]time.Time // idempotency keys
-	unwanted  map[string]outsider  // by stay
 	banned    map[string]time.Time // by user id
 	resting   time.Time
 	cancel    context.CancelFunc
 
-	wake chan struct{}
+	wake chan roster.Outsider
 	loop sync.WaitGroup
 }
 
@@ -122,6 +124,9 @@ func New(opts Options) (*Driver, error) {
 	case len(opts.WebhookSecret) < minSecret:
 		return nil, errors.New("jaas: WebhookSecret needs at least 16 characters")
 	}
+	if opts.Store == nil {
+		return nil, errors.New("jaas: Store is required")
+	}
 	seal, err := roster.NewSeal(opts.Secret)
 	if err != nil {
 		return nil, errors.New("jaas: Secret needs at least 32 bytes")
@@ -139,10 +144,9 @@ func New(opts Options) (*Driver, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 90 * time.Second},
 		},
-		ended: map[string]time.Time{}, seen: map[string]time.Time{}, unwanted: map[string]outsider{}, banned: map[string]time.Time{},
-		wake: make(chan struct{}, 1),
+		banned: map[string]time.Time{}, wake: make(chan roster.Outsider, maxWoken),
 	}
-	d.people = &roster.Roster{Admission: d.currentAdmission, Clock: opts.Clock}
+	d.people = &roster.Roster{Store: opts.Store, Admission: d.currentAdmission, Clock: opts.Clock}
 	return d, nil
 }
 
@@ -208,7 +212,7 @@ func (d *Driver) claims(life time.Duration) (c claims, expires time.Time) {
 
 // Credentials mints a JWT that lets p into room within five minutes. It needs
 // no answer of JaaS, and refuses an ended room.
-func (d *Driver) Credentials(_ context.Context, room string, p meeting.Person) (meeting.Credentials, error) {
+func (d *Driver) Credentials(ctx context.Context, room string, p meeting.Person) (meeting.Credentials, error) {
 	if err := checkRoom(room); err != nil {
 		return meeting.Credentials{}, err
 	}
@@ -217,7 +221,12 @@ func (d *Driver) Credentials(_ context.Context, room string, p meeting.Person) (
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeRequired, "", "The person who joins needs an identifier.")
 	case p.Role != meeting.Practitioner && p.Role != meeting.Patient:
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeValue, "", "The role of a person in a call is practitioner or patient.")
-	case d.hasEnded(room):
+	}
+	switch ended, err := d.people.Ended(ctx, room); {
+	case err != nil:
+		d.opts.Log.Error("it is not known whether a call has ended", "room", room, "error", err)
+		return meeting.Credentials{}, fhir.Errorf(fhir.CodeTransient, "", "The credentials for the call could not be made. Please try again in a moment.")
+	case ended:
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeBusinessRule, "", "This call has ended.")
 	}
 	c, expires := d.claims(tokenLifetime)
@@ -229,7 +238,7 @@ func (d *Driver) Credentials(_ context.Context, room string, p meeting.Person) (
 		},
 		Features: map[string]string{},
 	}
-	for name, on := range roster.Features(p.Role) {
+	for name, on := range preset.Features(p.Role) {
 		c.Context.Features[name] = strconv.FormatBool(on)
 	}
 	token, err := jwt.Signed(d.signer).Claims(c).Serialize()
@@ -237,9 +246,8 @@ func (d *Driver) Credentials(_ context.Context, room string, p meeting.Person) (
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeException, "", "The credentials for the call could not be made.")
 	}
 	return meeting.Credentials{
-		JoinURL: fmt.Sprintf("%s://%s/%s/%s#jwt=%s&config.prejoinConfig.enabled=false", d.base.Scheme, d.base.Host, d.opts.AppID, room,
-			url.QueryEscape(`"`+token+`"`)),
-		JWT: token, Domain: d.base.Host, Room: room, ExpiresAt: expires,
+		JoinURL: d.base.Scheme + "://" + d.base.Host + "/" + d.opts.AppID + "/" + room + preset.Fragment(token, p.Role),
+		JWT:     token, Domain: d.base.Host, Room: room, ExpiresAt: expires,
 	}, nil
 }
 
@@ -250,14 +258,16 @@ func shorten(name string) string {
 	return name
 }
 
-// Present gives the people in the room, by the webhooks that came. It asks
-// nobody and returns at once.
-func (d *Driver) Present(_ context.Context, room string) ([]meeting.Person, error) {
-	return d.people.Present(room), nil
+// Present gives the people in the room, by the webhooks that came to any node.
+// It does not ask JaaS.
+func (d *Driver) Present(ctx context.Context, room string) ([]meeting.Person, error) {
+	return d.people.Present(ctx, room)
 }
 
 // Counts gives the number of rooms in use and of the people in them.
-func (d *Driver) Counts() (rooms, people int) { return d.people.Counts() }
+func (d *Driver) Counts(ctx context.Context) (rooms, people int, err error) {
+	return d.people.Counts(ctx)
+}
 
 // End closes the room for everybody: no more credentials, and who is inside
 // is banned from this room. An error says that the webhooks have not told of
@@ -266,28 +276,20 @@ func (d *Driver) End(ctx context.Context, room string) error {
 	if err := checkRoom(room); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	if _, known := d.ended[room]; !known {
-		d.ended[room] = d.opts.Clock()
-	}
-	d.mu.Unlock()
-	var failed error
-	for _, p := range d.people.Present(room) {
-		if failed = d.ban(ctx, d.seal.ID(room, p)); failed != nil {
-			break
+	failed := d.people.End(ctx, room)
+	inside, err := d.people.Present(ctx, room)
+	for _, p := range inside {
+		if failed == nil {
+			failed = d.ban(ctx, d.seal.ID(room, p))
 		}
 	}
-	if len(d.people.Present(room)) == 0 {
+	if len(inside) > 0 && failed == nil {
+		inside, err = d.people.Present(ctx, room) // banning may have brought webhooks
+	}
+	if failed = errors.Join(failed, err); failed == nil && len(inside) == 0 {
 		return nil
 	}
 	return &fhir.Error{Code: fhir.CodeTransient, Diagnostics: "The video system has not confirmed the end of the call.", Err: failed}
-}
-
-func (d *Driver) hasEnded(room string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, ended := d.ended[room]
-	return ended
 }
 
 // Kick bans somebody from the room. A user id of ours is good for one room, so
@@ -349,6 +351,7 @@ func (d *Driver) ban(ctx context.Context, id string) error {
 	switch {
 	case resp.StatusCode/100 == 2:
 		d.mu.Lock()
+		maps.DeleteFunc(d.banned, func(_ string, at time.Time) bool { return now.Sub(at) >= banAgain })
 		d.banned[id] = now
 		d.mu.Unlock()
 		return nil

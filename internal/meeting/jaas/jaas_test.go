@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,8 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jaas"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsitest"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 )
 
 const (
@@ -115,6 +118,16 @@ func options(base string) jaas.Options {
 	return jaas.Options{AppID: app, KeyID: app + "/ed85b6", Key: key(), WebhookSecret: hook, Secret: []byte(secret), Base: base, Call: 20 * time.Second}
 }
 
+func database(t *testing.T) store.Store {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "calls.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
 func newWorld(t *testing.T, changes ...func(*jaas.Options)) *world {
 	t.Helper()
 	w := &world{t: t, desk: &desk{}, now: time.Now().Truncate(time.Second), ticks: make(chan time.Time)}
@@ -123,6 +136,7 @@ func newWorld(t *testing.T, changes ...func(*jaas.Options)) *world {
 	t.Cleanup(w.jaas.Close)
 	log := &journal{}
 	opts := options(w.jaas.URL())
+	opts.Store = database(t)
 	opts.Admission, opts.Clock, opts.Ticks, opts.Log = w.desk, w.clock, w.ticks, slog.New(slog.NewTextHandler(log, nil))
 	for _, change := range changes {
 		change(&opts)
@@ -483,7 +497,9 @@ func TestKick(t *testing.T) {
 }
 
 func TestOptionsThatCannotWork(t *testing.T) {
-	if _, err := jaas.New(options("")); err != nil {
+	good := options("")
+	good.Store = database(t)
+	if _, err := jaas.New(good); err != nil {
 		t.Fatal(err)
 	}
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -499,10 +515,11 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		"a small key":              func(o *jaas.Options) { o.Key = small },
 		"no webhook secret":        func(o *jaas.Options) { o.WebhookSecret = "" },
 		"a short secret":           func(o *jaas.Options) { o.Secret = []byte("short") },
+		"no store":                 func(o *jaas.Options) { o.Store = nil },
 		"no web address":           func(o *jaas.Options) { o.Base = "8x8.vc" },
 		"a password in an address": func(o *jaas.Options) { o.Base = "https://me:hunter2@8x8.vc" },
 	} {
-		o := options("")
+		o := good
 		spoil(&o)
 		if _, err := jaas.New(o); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/roster"
 )
 
 const (
@@ -22,8 +23,6 @@ const (
 	admitTimeout   = 3 * time.Second
 	choresTimeout  = 15 * time.Second
 	signatureLimit = 24 * time.Hour // JaaS sends again for hours what was not taken
-	maxSeen        = 200000
-	maxUnwanted    = 50000
 )
 
 // webhook is what JaaS sends. Duplicates have the same key; the timestamp,
@@ -45,15 +44,6 @@ type webhook struct {
 
 func (e webhook) at() time.Time { return time.UnixMilli(e.Timestamp) }
 func (e webhook) stay() string  { return e.Session + "\x00" + e.Data.Participant }
-
-// outsider is somebody to ban from a room. It is remembered after that: what
-// is still heard of this stay is not for the consultation.
-type outsider struct {
-	id    string
-	room  string
-	since time.Time
-	gone  bool
-}
 
 // Handler takes in JaaS's webhooks at POST /jaas/events.
 func (d *Driver) Handler() http.Handler {
@@ -77,13 +67,6 @@ func (d *Driver) take(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The event cannot be read.", http.StatusBadRequest)
 		return
 	}
-	d.mu.Lock()
-	_, again := d.seen[e.Key]
-	d.mu.Unlock()
-	if again {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
 	switch err := d.handle(r.Context(), e); {
 	case errors.Is(err, errMalformed):
 		http.Error(w, "The event cannot be read.", http.StatusBadRequest)
@@ -93,11 +76,6 @@ func (d *Driver) take(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Please try again in a moment.", http.StatusServiceUnavailable)
 		return
 	}
-	d.mu.Lock()
-	if len(d.seen) < maxSeen { // without it the roster still knows a stay by its name
-		d.seen[e.Key] = d.opts.Clock()
-	}
-	d.mu.Unlock()
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -149,7 +127,6 @@ func (d *Driver) handle(ctx context.Context, e webhook) error {
 		return errMalformed
 	}
 	if e.Type == "ROOM_DESTROYED" {
-		d.emptied(e.Session)
 		return d.people.Destroyed(ctx, room, e.at())
 	}
 	if e.Session == "" || e.Data.Participant == "" {
@@ -158,27 +135,27 @@ func (d *Driver) handle(ctx context.Context, e webhook) error {
 	p, ours := d.seal.Open(room, e.Data.ID)
 	p.Name = shorten(e.Data.Name)
 	if e.Type == "PARTICIPANT_LEFT" {
-		if d.refused(e.stay(), true) || !ours {
-			return nil
+		if !ours {
+			return d.people.Gone(ctx, room, e.stay())
 		}
 		return d.people.Left(ctx, room, e.stay(), p, e.at())
 	}
-	if d.refused(e.stay(), false) {
-		return nil // heard of before
+	known, refused, err := d.people.Knows(ctx, room, e.stay())
+	if err != nil || refused {
+		return err
 	}
 	if !ours {
 		d.opts.Log.Warn("somebody without credentials of the exchange is in a call", "room", room)
-		if e.Data.ID != "" {
-			d.putOut(e.stay(), outsider{id: e.Data.ID, room: room})
-		}
-		return nil
+		return d.putOut(ctx, room, e, p)
 	}
-	if !d.people.Knows(room, e.stay()) {
-		err := d.admit(ctx, room, p)
-		if err != nil && final(err) || d.hasEnded(room) {
+	if !known {
+		ended, err := d.people.Ended(ctx, room)
+		if err == nil && !ended {
+			err = d.admit(ctx, room, p)
+		}
+		if ended || err != nil && final(err) {
 			d.opts.Log.Warn("somebody is in a call who may not be, and will be removed", "room", room, "role", p.Role)
-			d.putOut(e.stay(), outsider{id: e.Data.ID, room: room})
-			return nil
+			return d.putOut(ctx, room, e, p)
 		}
 		if err != nil {
 			return err
@@ -210,41 +187,18 @@ func final(err error) bool {
 	return true
 }
 
-func (d *Driver) putOut(stay string, who outsider) {
-	who.since = d.opts.Clock()
-	d.mu.Lock()
-	if len(d.unwanted) < maxUnwanted {
-		d.unwanted[stay] = who
+// putOut notes that somebody may not be in and bans them: now, by this node,
+// and if that does not help by whoever has the chores.
+func (d *Driver) putOut(ctx context.Context, room string, e webhook, p meeting.Person) error {
+	out := roster.Outsider{Room: room, Key: e.stay(), User: e.Data.ID}
+	if err := d.people.Refuse(ctx, out, p, e.at()); err != nil {
+		return err
 	}
-	d.mu.Unlock()
 	select {
-	case d.wake <- struct{}{}:
+	case d.wake <- out:
 	default:
 	}
-}
-
-// refused tells whether a stay was not let in, and notes when it is over.
-func (d *Driver) refused(stay string, over bool) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	who, known := d.unwanted[stay]
-	if known && over {
-		who.gone = true
-		d.unwanted[stay] = who
-	}
-	return known
-}
-
-// emptied notes that the refused stays of a session are over.
-func (d *Driver) emptied(session string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for stay, who := range d.unwanted {
-		if strings.HasPrefix(stay, session+"\x00") {
-			who.gone = true
-			d.unwanted[stay] = who
-		}
-	}
+	return nil
 }
 
 // Start begins to ban who should not be in, until Stop or the end of ctx.
@@ -270,9 +224,12 @@ func (d *Driver) Start(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-ticks:
-			case <-d.wake:
+				if d.opts.Duty == nil || d.opts.Duty(ctx) {
+					d.Chores(ctx)
+				}
+			case o := <-d.wake:
+				d.remove(ctx, o)
 			}
-			d.Chores(ctx)
 		}
 	})
 	return nil
@@ -291,37 +248,34 @@ func (d *Driver) Stop() {
 	d.client.CloseIdleConnections()
 }
 
-// Chores bans once who should not be in, and forgets what is old. It takes
-// 15 s at most.
+// Chores bans once who should not be in, and forgets what is old. It is for
+// one node at a time and takes 15 s at most.
 func (d *Driver) Chores(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, choresTimeout)
 	defer cancel()
-	now := d.opts.Clock()
-	var todo []outsider
-	d.mu.Lock()
-	for stay, who := range d.unwanted {
-		if now.Sub(who.since) >= kept {
-			delete(d.unwanted, stay)
-		} else if !who.gone {
-			todo = append(todo, who)
-		}
+	list, err := d.people.Outsiders(ctx)
+	if err != nil {
+		d.opts.Log.Error("it is not known who is to be removed from calls", "error", err)
 	}
-	for _, remembered := range []map[string]time.Time{d.ended, d.seen, d.banned} {
-		for name, at := range remembered {
-			if now.Sub(at) >= kept || len(remembered) > maxEnded*2 {
-				delete(remembered, name)
-			}
-		}
-	}
-	d.mu.Unlock()
-	for _, who := range todo {
-		if err := d.ban(ctx, who.id); errors.Is(err, errResting) || ctx.Err() != nil {
+	for _, o := range list {
+		if ctx.Err() != nil || !d.remove(ctx, o) {
 			break
-		} else if err != nil {
-			d.opts.Log.Warn("somebody could not be removed from a call yet", "room", who.room, "error", err)
 		}
 	}
 	if err := d.people.Sweep(ctx); err != nil {
 		d.opts.Log.Error("old calls could not be put away", "error", err)
 	}
+}
+
+// remove bans somebody; false says that JaaS needs a rest. Whoever came without
+// an id cannot be banned.
+func (d *Driver) remove(ctx context.Context, o roster.Outsider) bool {
+	if o.User == "" {
+		return true
+	}
+	err := d.ban(ctx, o.User)
+	if err != nil && !errors.Is(err, errResting) {
+		d.opts.Log.Warn("somebody could not be removed from a call yet", "room", o.Room, "error", err)
+	}
+	return !errors.Is(err, errResting)
 }

@@ -114,9 +114,7 @@ func (d *Driver) roomDestroyed(ctx context.Context, e event) error {
 	}
 	var stays []roster.Stay
 	for _, o := range e.AllOccupants {
-		if d.refused(o.stay()) {
-			d.gone(o.stay())
-		} else if p, ok := d.person(e.room, o); ok {
+		if p, ok := d.person(e.room, o); ok {
 			stays = append(stays, roster.Stay{Key: o.stay(), Person: p})
 		}
 	}
@@ -136,25 +134,27 @@ func (d *Driver) occupantJoined(ctx context.Context, e event) error {
 	if o.JID == "" || o.JoinedAt.IsZero() {
 		return errMalformed
 	}
-	if d.refused(o.stay()) {
-		return nil // heard of before
+	known, refused, err := d.people.Knows(ctx, e.room, o.stay())
+	if err != nil || refused {
+		return err
 	}
 	p, ours := d.person(e.room, o)
+	if known && ours {
+		return d.people.Joined(ctx, e.room, o.stay(), p, o.JoinedAt.Time)
+	}
 	if !ours {
 		d.opts.Log.Warn("somebody without credentials of the exchange is in a call and will be removed; "+
 			"Jitsi must not let people in without a token", "room", e.room)
-		d.putOut(e.room, o.stay())
-		return nil
+		return d.putOut(ctx, e.room, o, p)
 	}
-	if d.people.Knows(e.room, o.stay()) {
-		return d.people.Joined(ctx, e.room, o.stay(), p, o.JoinedAt.Time)
+	ended, err := d.people.Ended(ctx, e.room)
+	if err == nil && !ended {
+		err = d.admit(ctx, e.room, p)
 	}
-	err := d.admit(ctx, e.room, p)
 	switch {
-	case err != nil && final(err), d.hasEnded(e.room):
+	case ended, err != nil && final(err):
 		d.opts.Log.Warn("somebody is in a call who may not be, and will be removed", "room", e.room, "role", p.Role)
-		d.putOut(e.room, o.stay())
-		return nil
+		return d.putOut(ctx, e.room, o, p)
 	case err != nil:
 		return err
 	}
@@ -166,13 +166,9 @@ func (d *Driver) occupantLeft(ctx context.Context, e event) error {
 	if o.JID == "" || o.LeftAt.IsZero() {
 		return errMalformed
 	}
-	if d.refused(o.stay()) {
-		d.gone(o.stay())
-		return nil
-	}
 	p, ours := d.person(e.room, o)
 	if !ours {
-		return nil
+		return d.people.Gone(ctx, e.room, o.stay())
 	}
 	at := o.LeftAt.Time
 	if at.Before(o.JoinedAt.Time) {

@@ -3,8 +3,8 @@
 // It mints the tokens that let people in, serves the keys that Prosody
 // verifies them with, answers Prosody's reservation requests, takes in its
 // events, and ends calls and sees to it that they end. To open a session needs
-// no word with Jitsi. What it knows of the people in a call is lost with the
-// process and comes back with their next event.
+// no word with Jitsi. Prosody may speak with any node: what has to be known
+// from one request to the next is in the store.
 package jitsi
 
 import (
@@ -14,13 +14,14 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/preset"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/roster"
+	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 const (
@@ -29,12 +30,11 @@ const (
 	defaultXMPPDomain = "meet.jitsi" // of the container images, not the public host
 	defaultDuration   = 8 * time.Hour
 	minSecret         = 32
-	maxEnded          = 100000
-	endedKept         = 24 * time.Hour
+	maxWoken          = 100 // who is to be put out at once
 )
 
-// Options of a Driver. Domain, ControlURL, Bearer, Secret and Vault (or
-// SharedSecret) are required.
+// Options of a Driver. Domain, ControlURL, Bearer, Secret, Store and
+// Vault (or SharedSecret) are required.
 type Options struct {
 	Domain     string // public host of the Jitsi web app, with a port where needed
 	XMPPDomain string // Prosody's main virtual host, "meet.jitsi" when empty
@@ -46,6 +46,7 @@ type Options struct {
 	ControlHost string // the Host that Prosody expects, XMPPDomain when empty
 	Bearer      string // what Prosody shows in reservation requests and events; 32 characters or more
 
+	Store  store.Store // of who is in the calls, for all nodes
 	Vault  Vault
 	Secret []byte // 32 bytes or more; hides who is behind a user id
 
@@ -59,7 +60,8 @@ type Options struct {
 
 	Admission meeting.Admission
 	Clock     func() time.Time
-	Ticks     <-chan time.Time // of the reconciliation; every 20 s when nil
+	Ticks     <-chan time.Time               // of the reconciliation; every 20 s when nil
+	Duty      func(ctx context.Context) bool // whether this node has to reconcile now; nil when there are no others
 	Log       *slog.Logger
 }
 
@@ -93,15 +95,12 @@ type Driver struct {
 	people  *roster.Roster
 	prosody *prosody
 
-	mu           sync.Mutex
-	admission    meeting.Admission
-	ended        map[string]time.Time
-	reservations map[string]reservation // by room
-	unwanted     map[string]unwanted    // by stay
-	silent       bool                   // the last count failed
-	cancel       context.CancelFunc
+	mu        sync.Mutex
+	admission meeting.Admission
+	silent    bool // the last count failed
+	cancel    context.CancelFunc
 
-	wake chan struct{}
+	wake chan roster.Outsider
 	loop sync.WaitGroup
 }
 
@@ -143,6 +142,8 @@ func New(opts Options) (*Driver, error) {
 		return nil, errors.New("jitsi: ControlURL must be an http or https URL without a user")
 	case len(opts.Bearer) < minSecret:
 		return nil, errors.New("jitsi: Bearer needs at least 32 characters")
+	case opts.Store == nil:
+		return nil, errors.New("jitsi: Store is required")
 	case len(opts.SharedSecret) == 0 && opts.Vault == nil:
 		return nil, errors.New("jitsi: Vault is required")
 	case len(opts.SharedSecret) > 0 && len(opts.SharedSecret) < minSecret:
@@ -156,10 +157,9 @@ func New(opts Options) (*Driver, error) {
 		opts: opts, bearer: sha256.Sum256([]byte(opts.Bearer)), seal: seal, admission: opts.Admission,
 		logins:  &ring{name: "login", vault: opts.Vault, clock: opts.Clock},
 		systems: &ring{name: "system", vault: opts.Vault, clock: opts.Clock},
-		ended:   map[string]time.Time{}, reservations: map[string]reservation{}, unwanted: map[string]unwanted{},
-		wake: make(chan struct{}, 1),
+		wake:    make(chan roster.Outsider, maxWoken),
 	}
-	d.people = &roster.Roster{Admission: d.currentAdmission, Clock: opts.Clock}
+	d.people = &roster.Roster{Store: opts.Store, Admission: d.currentAdmission, Clock: opts.Clock}
 	d.prosody = newProsody(control, d)
 	if len(opts.SharedSecret) > 0 {
 		opts.Log.Warn("Jitsi tokens are signed with a shared secret (HS256): for development only; " +
@@ -206,7 +206,12 @@ func (d *Driver) Credentials(ctx context.Context, room string, p meeting.Person)
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeRequired, "", "The person who joins needs an identifier.")
 	case p.Role != meeting.Practitioner && p.Role != meeting.Patient:
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeValue, "", "The role of a person in a call is practitioner or patient.")
-	case d.hasEnded(room):
+	}
+	switch ended, err := d.people.Ended(ctx, room); {
+	case err != nil:
+		d.opts.Log.Error("it is not known whether a call has ended", "room", room, "error", err)
+		return meeting.Credentials{}, fhir.Errorf(fhir.CodeTransient, "", "The credentials for the call could not be made. Please try again in a moment.")
+	case ended:
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeBusinessRule, "", "This call has ended.")
 	}
 	token, expires, err := d.login(ctx, room, p)
@@ -215,32 +220,21 @@ func (d *Driver) Credentials(ctx context.Context, room string, p meeting.Person)
 		return meeting.Credentials{}, fhir.Errorf(fhir.CodeTransient, "", "The credentials for the call could not be made. Please try again in a moment.")
 	}
 	return meeting.Credentials{
-		JoinURL: "https://" + d.opts.Domain + "/" + room + fragment(token),
+		JoinURL: "https://" + d.opts.Domain + "/" + room + preset.Fragment(token, p.Role),
 		JWT:     token, Domain: d.opts.Domain, Room: room, ExpiresAt: expires,
 	}, nil
 }
 
-// fragment carries the token and the settings of the page: browsers do not
-// send it to servers. The values are JSON, as the web app reads them.
-func fragment(token string) string {
-	settings := []string{
-		"jwt=" + url.QueryEscape(`"`+token+`"`),
-		"config.prejoinConfig.enabled=false", "config.disableDeepLinking=true", "config.disableInviteFunctions=true",
-		"config.doNotStoreRoom=true", "config.disableThirdPartyRequests=true", "config.gravatar.disabled=true",
-		"config.localRecording.disable=true", "config.giphy.enabled=false", "config.whiteboard.enabled=false",
-		"config.hideConferenceSubject=true", "config.readOnlyName=true",
-	}
-	return "#" + strings.Join(settings, "&")
-}
-
-// Present gives the people in the room, by the events that Jitsi has sent. It
-// asks nobody and returns at once.
-func (d *Driver) Present(_ context.Context, room string) ([]meeting.Person, error) {
-	return d.people.Present(room), nil
+// Present gives the people in the room, by the events that Jitsi has sent to
+// any node. It does not ask Jitsi.
+func (d *Driver) Present(ctx context.Context, room string) ([]meeting.Person, error) {
+	return d.people.Present(ctx, room)
 }
 
 // Counts gives the number of rooms in use and of the people in them.
-func (d *Driver) Counts() (rooms, people int) { return d.people.Counts() }
+func (d *Driver) Counts(ctx context.Context) (rooms, people int, err error) {
+	return d.people.Counts(ctx)
+}
 
 // RotateKeys makes new keys at once, for logins and for control calls. Tokens
 // signed before stay good for as long as they last.
@@ -258,23 +252,24 @@ func (d *Driver) End(ctx context.Context, room string) error {
 	if err := checkRoom(room); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	if _, known := d.ended[room]; !known {
-		d.ended[room] = d.opts.Clock()
-	}
-	delete(d.reservations, room)
-	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, d.opts.Limits.End)
 	defer cancel()
+	if err := d.people.End(ctx, room); err != nil {
+		return unconfirmed(err)
+	}
 	for {
 		err := d.endOnce(ctx, room)
 		if err == nil {
 			return nil
 		}
 		if errors.Is(err, errResting) || !wait(ctx, d.opts.Limits.Pause) {
-			return &fhir.Error{Code: fhir.CodeTransient, Diagnostics: "The video system has not confirmed the end of the call.", Err: err}
+			return unconfirmed(err)
 		}
 	}
+}
+
+func unconfirmed(err error) error {
+	return &fhir.Error{Code: fhir.CodeTransient, Diagnostics: "The video system has not confirmed the end of the call.", Err: err}
 }
 
 // endOnce asks for the end and believes only the count that follows.
@@ -301,20 +296,17 @@ func wait(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-func (d *Driver) hasEnded(room string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, ended := d.ended[room]
-	return ended
-}
-
 // Kick puts somebody out of the room who is in it. It says nothing about
 // whether the person may come back: that is for the Admission to say.
 func (d *Driver) Kick(ctx context.Context, room, person string) error {
 	if err := checkRoom(room); err != nil {
 		return err
 	}
-	for _, key := range d.people.Stays(room, person) {
+	stays, err := d.people.Stays(ctx, room, person)
+	if err != nil {
+		return err
+	}
+	for _, key := range stays {
 		if err := d.prosody.kick(ctx, room, nickOf(key)); err != nil && !errors.Is(err, errNotThere) {
 			return &fhir.Error{Code: fhir.CodeTransient, Diagnostics: "The video system has not removed the person.", Err: err}
 		}

@@ -7,22 +7,13 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/roster"
 )
 
 const (
 	reconcileInterval = 20 * time.Second
 	reconcileTimeout  = 15 * time.Second
-	maxUnwanted       = 50000
-	unwantedKept      = 24 * time.Hour
 )
-
-// unwanted is somebody to put out of a room. It is remembered after that:
-// what is still heard of this stay is not for the consultation.
-type unwanted struct {
-	room  string
-	since time.Time
-	gone  bool
-}
 
 // Start begins to compare with Jitsi's count, until Stop or the end of ctx.
 func (d *Driver) Start(ctx context.Context) error {
@@ -47,9 +38,11 @@ func (d *Driver) Start(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-ticks:
-				d.Reconcile(ctx)
-			case <-d.wake:
-				d.removeUnwanted(ctx)
+				if d.opts.Duty == nil || d.opts.Duty(ctx) {
+					d.Reconcile(ctx)
+				}
+			case o := <-d.wake:
+				d.remove(ctx, o)
 			}
 		}
 	})
@@ -70,7 +63,8 @@ func (d *Driver) Stop() {
 }
 
 // Reconcile compares once with Jitsi's count: people in rooms that are gone
-// have left, rooms of ended sessions are ended again. It takes 15 s at most.
+// have left, rooms of ended sessions are ended again. It is for one node at a
+// time and takes 15 s at most.
 func (d *Driver) Reconcile(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
 	defer cancel()
@@ -89,20 +83,19 @@ func (d *Driver) Reconcile(ctx context.Context) {
 				d.endAgain(ctx, room)
 			}
 		}
-		d.removeUnwanted(ctx)
+		d.removeOutsiders(ctx)
 	}
 	if err := d.people.Sweep(ctx); err != nil {
 		d.opts.Log.Error("old calls could not be put away", "error", err)
 	}
-	d.sweep()
 }
 
 func (d *Driver) isOver(ctx context.Context, room string) bool {
-	if d.hasEnded(room) {
-		return true
+	if err := d.admit(ctx, room, meeting.Person{Role: meeting.Practitioner}); err != nil {
+		return fhir.CodeOf(err) == fhir.CodeBusinessRule
 	}
-	err := d.admit(ctx, room, meeting.Person{Role: meeting.Practitioner})
-	return err != nil && fhir.CodeOf(err) == fhir.CodeBusinessRule
+	ended, err := d.people.Ended(ctx, room)
+	return err == nil && ended
 }
 
 func (d *Driver) endAgain(ctx context.Context, room string) {
@@ -125,79 +118,42 @@ func (d *Driver) noteSilence(err error) {
 	}
 }
 
-func (d *Driver) putOut(room, stay string) {
-	d.mu.Lock()
-	if len(d.unwanted) < maxUnwanted {
-		d.unwanted[stay] = unwanted{room: room, since: d.opts.Clock()}
+// putOut notes that somebody may not be in and has them removed: now, by this
+// node, and if that does not help by whoever reconciles.
+func (d *Driver) putOut(ctx context.Context, room string, o occupant, p meeting.Person) error {
+	out := roster.Outsider{Room: room, Key: o.stay()}
+	if err := d.people.Refuse(ctx, out, p, o.JoinedAt.Time); err != nil {
+		return err
 	}
-	d.mu.Unlock()
 	select {
-	case d.wake <- struct{}{}:
+	case d.wake <- out:
 	default:
 	}
+	return nil
 }
 
-// refused tells whether a stay was not let in.
-func (d *Driver) refused(stay string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, known := d.unwanted[stay]
-	return known
-}
-
-// gone notes that a refused stay is over.
-func (d *Driver) gone(stay string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if u, known := d.unwanted[stay]; known {
-		u.gone = true
-		d.unwanted[stay] = u
-	}
-}
-
-// removeUnwanted puts out who should not be in, again and again until an
+// removeOutsiders puts out who should not be in, again and again until an
 // event says that they have left: Prosody's "done" alone is not believed.
-func (d *Driver) removeUnwanted(ctx context.Context) {
-	d.mu.Lock()
-	todo := map[string]string{}
-	for stay, u := range d.unwanted {
-		if !u.gone {
-			todo[stay] = u.room
-		}
+func (d *Driver) removeOutsiders(ctx context.Context) {
+	list, err := d.people.Outsiders(ctx)
+	if err != nil {
+		d.opts.Log.Error("it is not known who is to be removed from calls", "error", err)
 	}
-	d.mu.Unlock()
-	for stay, room := range todo {
-		if ctx.Err() != nil {
+	for _, o := range list {
+		if ctx.Err() != nil || !d.remove(ctx, o) {
 			return
-		}
-		switch err := d.prosody.kick(ctx, room, nickOf(stay)); {
-		case errors.Is(err, errNotThere):
-			d.gone(stay)
-		case errors.Is(err, errResting):
-			return
-		case err != nil:
-			d.opts.Log.Warn("somebody could not be removed from a call yet", "room", room, "error", err)
 		}
 	}
 }
 
-func (d *Driver) sweep() {
-	now := d.opts.Clock()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for room, at := range d.ended {
-		if now.Sub(at) >= endedKept || len(d.ended) > maxEnded {
-			delete(d.ended, room)
-		}
+// remove puts somebody out; false says that Prosody needs a rest.
+func (d *Driver) remove(ctx context.Context, o roster.Outsider) bool {
+	err := d.prosody.kick(ctx, o.Room, nickOf(o.Key))
+	if errors.Is(err, errNotThere) {
+		err = d.people.Gone(ctx, o.Room, o.Key)
 	}
-	for room, r := range d.reservations {
-		if !now.Before(r.expires) {
-			delete(d.reservations, room)
-		}
+	if err != nil && !errors.Is(err, errResting) {
+		d.opts.Log.Warn("somebody could not be removed from a call yet", "room", o.Room, "error", err)
 	}
-	for stay, u := range d.unwanted {
-		if now.Sub(u.since) >= unwantedKept {
-			delete(d.unwanted, stay)
-		}
-	}
+	return !errors.Is(err, errResting)
 }

@@ -7,19 +7,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 )
 
 const (
-	admitTimeout    = 3 * time.Second
-	maxForm         = 16 << 10
-	maxReservations = 20000
+	admitTimeout = 3 * time.Second
+	maxForm      = 16 << 10
 )
 
 // reservation is a room that Prosody may have open, in the words of its API.
+// It follows from the session alone and its id is the room's name, so that any
+// node can answer for it and none has to remember it.
 type reservation struct {
 	ID           string `json:"id"`
 	Name         string `json:"name"`
@@ -28,8 +27,6 @@ type reservation struct {
 	Duration     int    `json:"duration"` // seconds
 	MaxOccupants int    `json:"max_occupants,omitempty"`
 	Lobby        bool   `json:"lobby"`
-
-	expires time.Time
 }
 
 // reserve answers whether a room may open. Prosody asks once for the first
@@ -49,41 +46,28 @@ func (d *Driver) reserve(w http.ResponseWriter, r *http.Request) {
 		message(w, status, reason)
 		return
 	}
-	now := d.opts.Clock()
-	start := r.PostForm.Get("start_time")
+	respond(w, http.StatusCreated, d.reservation(room, r.PostForm.Get("mail_owner"), r.PostForm.Get("start_time")))
+}
+
+// reservation is what Prosody reads; start is now when it is no time.
+func (d *Driver) reservation(room, owner, start string) reservation {
 	if _, err := time.Parse(time.RFC3339, start); err != nil {
-		start = now.UTC().Format("2006-01-02T15:04:05.000Z")
+		start = d.opts.Clock().UTC().Format("2006-01-02T15:04:05.000Z")
 	}
-	inUse := len(d.people.Present(room)) > 0
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if old, ok := d.reservations[room]; ok && now.Before(old.expires) {
-		switch {
-		case old.StartTime == start && old.MailOwner == r.PostForm.Get("mail_owner"):
-			respond(w, http.StatusOK, old) // asked again, the answer was lost
-			return
-		case inUse:
-			respond(w, http.StatusConflict, map[string]string{"conflict_id": old.ID})
-			return
-		}
+	return reservation{
+		ID: room, Name: room, MailOwner: owner, StartTime: start,
+		Duration: int(d.opts.Duration / time.Second), MaxOccupants: d.opts.MaxOccupants,
 	}
-	if len(d.reservations) >= maxReservations {
-		message(w, http.StatusServiceUnavailable, "There are too many calls now. Please try again in a moment.")
-		return
-	}
-	made := reservation{
-		ID: uuid.NewString(), Name: room, MailOwner: r.PostForm.Get("mail_owner"), StartTime: start,
-		Duration: int(d.opts.Duration / time.Second), MaxOccupants: d.opts.MaxOccupants, expires: now.Add(d.opts.Duration),
-	}
-	d.reservations[room] = made
-	respond(w, http.StatusCreated, made)
 }
 
 // mayOpen asks the Admission about a room. A status says why not; what
 // Prosody shows to the person is a sentence made for people.
 func (d *Driver) mayOpen(ctx context.Context, room string) (status int, reason string) {
 	const later = "The call cannot be opened now. Please try again in a moment."
-	if d.hasEnded(room) {
+	switch ended, err := d.people.Ended(ctx, room); {
+	case err != nil:
+		return http.StatusServiceUnavailable, later
+	case ended:
 		return http.StatusForbidden, "This call has ended."
 	}
 	switch err := d.admit(ctx, room, meeting.Person{Role: meeting.Practitioner}); {
@@ -121,29 +105,24 @@ func final(err error) bool {
 	return true
 }
 
-// reserved gives the reservation that a conflict named.
+// reserved gives a reservation by its id.
 func (d *Driver) reserved(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for room, res := range d.reservations {
-		if _, ended := d.ended[room]; res.ID == r.PathValue("id") && !ended {
-			respond(w, http.StatusOK, res)
-			return
-		}
+	room := r.PathValue("id")
+	if checkRoom(room) != nil {
+		message(w, http.StatusNotFound, "There is no such call.")
+		return
 	}
-	message(w, http.StatusNotFound, "There is no such call.")
+	switch status, reason := d.mayOpen(r.Context(), room); status {
+	case 0:
+		respond(w, http.StatusOK, d.reservation(room, "", ""))
+	case http.StatusForbidden:
+		message(w, http.StatusNotFound, reason)
+	default:
+		message(w, status, reason)
+	}
 }
 
-// release notes that Prosody has destroyed a room. Who was in it is told by
-// the events: this call may come before or after them, or belong to a call
-// that is long over.
-func (d *Driver) release(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for room, res := range d.reservations {
-		if res.ID == r.PathValue("id") {
-			delete(d.reservations, room)
-		}
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
+// release takes note of nothing: who was in a room that Prosody has destroyed
+// is told by the events, and this call may come before or after them, or
+// belong to a call that is long over.
+func (d *Driver) release(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/jumpa-hie/jumpa/internal/meeting"
-	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/roster"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/preset"
 )
 
 const (
@@ -69,7 +69,7 @@ func (d *Driver) login(ctx context.Context, room string, p meeting.Person) (toke
 			// The waiting room is the exchange's: whoever has a token was let in there.
 			LobbyBypass: true,
 		},
-		Features: roster.Features(p.Role),
+		Features: preset.Features(p.Role),
 	}
 	token, err = d.sign(ctx, d.logins, c)
 	return token, expires, err

@@ -308,7 +308,7 @@ func TestSharedSecretIsForDevelopment(t *testing.T) {
 
 func TestOptionsThatCannotWork(t *testing.T) {
 	good := jitsi.Options{
-		Domain: "meet.example.my", ControlURL: "http://prosody:5280", Bearer: bearer, Secret: []byte(secret), Vault: &vault{},
+		Domain: "meet.example.my", ControlURL: "http://prosody:5280", Bearer: bearer, Secret: []byte(secret), Vault: &vault{}, Store: database(t),
 	}
 	if _, err := jitsi.New(good); err != nil {
 		t.Fatal(err)
@@ -322,6 +322,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		"a password in an address": func(o *jitsi.Options) { o.ControlURL = "http://me:hunter2@prosody:5280" },
 		"a short bearer":           func(o *jitsi.Options) { o.Bearer = "short" },
 		"a short secret":           func(o *jitsi.Options) { o.Secret = []byte("short") },
+		"no store":                 func(o *jitsi.Options) { o.Store = nil },
 		"no vault":                 func(o *jitsi.Options) { o.Vault = nil },
 		"a short shared secret":    func(o *jitsi.Options) { o.SharedSecret = []byte("short") },
 	} {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsitest"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 )
 
 const (
@@ -116,6 +119,16 @@ func (j *journal) String() string {
 	return j.b.String()
 }
 
+func database(t *testing.T) store.Store {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "calls.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
 // world is an exchange with this driver, and a Jitsi beside it.
 type world struct {
 	t       *testing.T
@@ -151,7 +164,7 @@ func newWorld(t *testing.T, changes ...func(*jitsi.Options)) *world {
 	w.prosody = jitsitest.New(jitsitest.Options{Issuer: "jumpa", Audience: "jitsi", XMPPDomain: "meet.jitsi", Bearer: bearer, Clock: w.clock})
 	t.Cleanup(w.prosody.Close)
 	opts := jitsi.Options{
-		Domain: "meet.example.my", ControlURL: w.prosody.URL(), Bearer: bearer, Secret: []byte(secret), Vault: w.vault,
+		Domain: "meet.example.my", ControlURL: w.prosody.URL(), Bearer: bearer, Secret: []byte(secret), Vault: w.vault, Store: database(t),
 		Admission: w.desk, Clock: w.clock, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		// A slow machine is no dead server; the tests of deadlines set their own.
 		Limits: jitsi.Limits{Call: 20 * time.Second, End: 60 * time.Second, Pause: time.Millisecond},

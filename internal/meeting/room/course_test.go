@@ -341,7 +341,7 @@ func TestIdleRoomsAreForgotten(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if rooms, _ := h.room.Counts(); rooms == 0 {
+		if rooms, _, _ := h.room.Counts(t.Context()); rooms == 0 {
 			break
 		}
 		select {

@@ -218,12 +218,12 @@ func (r *Room) Present(_ context.Context, room string) ([]meeting.Person, error)
 }
 
 // Counts gives the number of open rooms and of the people in them.
-func (r *Room) Counts() (rooms, people int) {
+func (r *Room) Counts(context.Context) (rooms, people int, err error) {
 	for _, c := range r.openCalls() {
 		rooms++
 		people += len(c.present())
 	}
-	return rooms, people
+	return rooms, people, nil
 }
 
 func (r *Room) openCalls() []*call {

@@ -231,7 +231,7 @@ func TestGroupExchangesMedia(t *testing.T) {
 	for _, p := range all {
 		waitMedia(t, p, size-1)
 	}
-	if rooms, people := h.room.Counts(); rooms != 1 || people != size {
+	if rooms, people, _ := h.room.Counts(t.Context()); rooms != 1 || people != size {
 		t.Errorf("counted %d rooms and %d people", rooms, people)
 	}
 }

@@ -109,3 +109,40 @@ func (t *tx) Book(slot, appointment string) error {
 func (t *tx) Unbook(slot, appointment string) error {
 	return t.exec("DELETE FROM booking WHERE slot = ? AND appointment = ?", slot, appointment)
 }
+
+const callColumns = "room, people, state, touched"
+
+func scanCall(r row) (c store.Call, err error) {
+	err = r.Scan(&c.Room, &c.People, &c.State, at{&c.Touched})
+	return c, err
+}
+
+// Call implements store.Reader.
+func (r reader) Call(room string) (store.Call, error) {
+	return single(r.conn, "SELECT "+callColumns+" FROM call WHERE room = ?", []any{room}, scanCall)
+}
+
+// Calls implements store.Reader.
+func (r reader) Calls(after string, limit int) ([]store.Call, error) {
+	return many(r.conn, "SELECT "+callColumns+" FROM call WHERE room > ? ORDER BY room LIMIT ?", []any{after, limit}, scanCall)
+}
+
+// InCalls implements store.Reader.
+func (r reader) InCalls() (rooms, people int, err error) {
+	if err = r.one("SELECT count(*) FROM call WHERE people > 0", nil, &rooms); err == nil {
+		err = r.one("SELECT coalesce(sum(people), 0) FROM call WHERE people > 0", nil, &people)
+	}
+	return rooms, people, err
+}
+
+var putCall = upsert("call", callColumns, 1)
+
+// PutCall implements store.Tx.
+func (t *tx) PutCall(c store.Call) error {
+	return t.exec(putCall, c.Room, c.People, c.State, micro(c.Touched))
+}
+
+// DeleteCall implements store.Tx.
+func (t *tx) DeleteCall(room string) error {
+	return t.exec("DELETE FROM call WHERE room = ?", room)
+}

@@ -259,4 +259,53 @@ var consultationTests = []test{
 		equal(t, "after one has gone", read(t, s, booked("s1")), 1)
 		equal(t, "the other slot", read(t, s, booked("s2")), 1)
 	}},
+	{"a call is found by its room, replaced and deleted", func(t *testing.T, s store.Store) {
+		call := func(room string) func(store.Reader) (store.Call, error) {
+			return func(r store.Reader) (store.Call, error) { return r.Call(room) }
+		}
+		count := func() (n [2]int) {
+			_ = read(t, s, func(r store.Reader) (_ int, err error) { n[0], n[1], err = r.InCalls(); return 0, err })
+			return n
+		}
+		equal(t, "nobody is anywhere", count(), [2]int{})
+		absent(t, s, "no such room", call("vc-a"))
+		want := store.Call{Room: "vc-a", People: 2, State: []byte("{\x00}"), Touched: minute(1)}
+		write(t, s, func(tx store.Tx) error {
+			for _, c := range []store.Call{want, {Room: "vc-c", State: []byte("c"), Touched: minute(1)}, {Room: "vc-b", People: 5, State: []byte("b"), Touched: minute(2)}} {
+				if err := tx.PutCall(c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		equal(t, "the call", read(t, s, call("vc-a")), want)
+		equal(t, "rooms and people", count(), [2]int{2, 7})
+		var rooms []string
+		for after := ""; ; {
+			page := read(t, s, func(r store.Reader) ([]store.Call, error) { return r.Calls(after, 2) })
+			for _, c := range page {
+				rooms = append(rooms, c.Room)
+				after = c.Room
+			}
+			if len(page) < 2 {
+				break
+			}
+		}
+		equal(t, "by room", rooms, []string{"vc-a", "vc-b", "vc-c"})
+		want.People, want.State = 0, []byte("{}")
+		write(t, s, func(tx store.Tx) error {
+			if err := tx.PutCall(want); err != nil {
+				return err
+			}
+			for range 2 {
+				if err := tx.DeleteCall("vc-b"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		equal(t, "the call after it", read(t, s, call("vc-a")), want)
+		absent(t, s, "the deleted one", call("vc-b"))
+		equal(t, "nobody is left", count(), [2]int{})
+	}},
 }

@@ -105,6 +105,14 @@ CREATE TABLE booking (
   PRIMARY KEY (slot, appointment)
 );
 
+CREATE TABLE call (
+  room    text   COLLATE "C" PRIMARY KEY,
+  people  bigint NOT NULL,
+  state   bytea  NOT NULL,
+  touched bigint NOT NULL
+);
+CREATE INDEX call_people ON call (people) WHERE people > 0;
+
 CREATE TABLE account (
   kind         text    COLLATE "C" NOT NULL,
   id           text    COLLATE "C" NOT NULL,

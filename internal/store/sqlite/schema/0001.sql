@@ -105,6 +105,14 @@ CREATE TABLE booking (
   PRIMARY KEY (slot, appointment)
 ) WITHOUT ROWID;
 
+CREATE TABLE call (
+  room    TEXT PRIMARY KEY,
+  people  INTEGER NOT NULL,
+  state   BLOB NOT NULL,
+  touched INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX call_people ON call (people) WHERE people > 0;
+
 CREATE TABLE account (
   kind         TEXT NOT NULL,
   id           TEXT NOT NULL,
