@@ -263,7 +263,7 @@ func TestDocumentedErrors(t *testing.T) {
 		}()},
 		{status: 413, phrase: "The body is larger than", send: request{method: "POST", path: "/jitsi/v1/sessions", body: `{"title":"` + strings.Repeat("x", 64<<10) + `"}`}},
 		{status: 415, phrase: "with Content-Type: application/fhir+json", send: request{method: "PUT", path: "/baseR4/Patient/p", body: `{}`, media: "text/plain"}},
-		{status: 422, phrase: "This element is missing", send: write(wish, fhir.Remove("specialty"))},
+		{status: 422, phrase: "is missing", send: write(wish, fhir.Remove("specialty"))},
 		{status: 422, phrase: "send it first", send: write(wish, fhir.Set("participant.1.actor.reference", "Patient/nobody"))},
 		{status: 422, phrase: "The HealthcareService does not offer this serviceType", send: write(wish, fhir.Set("serviceType.0.coding.0.code", "VCE"))},
 		{status: 422, phrase: "must carry the session token", send: write(h.appointmentFor(patient, "VCE", "", ""))},
