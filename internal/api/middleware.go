@@ -117,6 +117,8 @@ type Observer struct {
 	// BodyTime is how long a body may take to arrive: 30 seconds when it is 0.
 	BodyTime time.Duration
 	duration *prometheus.HistogramVec
+	running  prometheus.Gauge
+	streams  *prometheus.GaugeVec
 }
 
 // NewObserver makes an Observer whose metrics are in the registry.
@@ -125,8 +127,44 @@ func NewObserver(log *slog.Logger, clock func() time.Time, registry prometheus.R
 		Name: "jumpa_http_request_duration_seconds", Help: "Duration of HTTP requests by route and status.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	}, []string{"method", "route", "status"})}
-	registry.MustRegister(o.duration)
+	o.running = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "jumpa_http_requests_in_flight", Help: "Requests that wait for their answer; streams are counted apart.",
+	})
+	o.streams = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "jumpa_http_streams", Help: "Open streams and websockets, by where they lead.",
+	}, []string{"surface"})
+	for _, s := range surfaces {
+		o.streams.WithLabelValues(s.name)
+	}
+	registry.MustRegister(o.duration, o.running, o.streams)
 	return o
+}
+
+// surfaces bounds the values of a label: where streams lead, by how their
+// paths begin.
+var surfaces = []struct{ path, name string }{
+	{"/rekodsaya/", "portal"}, {"/desk/", "desk"}, {"/room/", "calls"}, {SocketPath, "subscriptions"}, {"", "other"},
+}
+
+// enter counts a request until leave is called. What turns out to be a stream
+// is counted as one from then on.
+func (o *Observer) enter(rec *watched, r *http.Request) (leave func()) {
+	in := o.running
+	in.Inc()
+	rec.begun = func() {
+		if !rec.stream(r) {
+			return
+		}
+		for _, s := range surfaces {
+			if strings.HasPrefix(r.URL.Path, s.path) {
+				in.Dec()
+				in = o.streams.WithLabelValues(s.name)
+				in.Inc()
+				return
+			}
+		}
+	}
+	return func() { in.Dec() }
 }
 
 // methods bounds the values of the metric's label.
@@ -143,6 +181,7 @@ func (o *Observer) Watch(next http.Handler) http.Handler {
 		ctx := auth.WithRemote(auth.WithTrace(r.Context(), s.trace), o.remote(r))
 		r = r.WithContext(context.WithValue(ctx, spanKey{}, s))
 		rec := &watched{ResponseWriter: w}
+		defer o.enter(rec, r)()
 		w.Header().Set("X-Request-Id", s.trace)
 		if r.ContentLength != 0 && r.Body != nil {
 			r.Body = inTime(w, r.Body, cmp.Or(o.BodyTime, bodyTime))
@@ -255,21 +294,27 @@ func (r *watched) stream(request *http.Request) bool {
 type watched struct {
 	http.ResponseWriter
 	status int
+	begun  func() // when the answer begins
+}
+
+func (r *watched) begin(status int) {
+	if r.status == 0 {
+		r.status = status
+		if r.begun != nil {
+			r.begun()
+		}
+	}
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *watched) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
+	r.begin(status)
 	r.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (r *watched) Write(b []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
+	r.begin(http.StatusOK)
 	return r.ResponseWriter.Write(b)
 }
 

@@ -148,11 +148,17 @@ func TestMetricsAreBounded(t *testing.T) {
 		}
 	}
 	families, err := s.registry.Gather()
-	if err != nil || len(families) != 1 {
+	if err != nil || len(families) != 3 {
 		t.Fatalf("%d metrics, %v", len(families), err)
 	}
-	// Not there, a record and a session, each with a known method and with others.
-	if n := len(families[0].GetMetric()); n != 6 {
-		t.Errorf("%d series: %v", n, families[0])
+	for _, f := range families {
+		want := map[string]int{
+			"jumpa_http_request_duration_seconds": 6, // not there, a record and a session, each with a known method and with others
+			"jumpa_http_requests_in_flight":       1,
+			"jumpa_http_streams":                  len(surfaces),
+		}[f.GetName()]
+		if n := len(f.GetMetric()); n != want {
+			t.Errorf("%d series, want %d: %v", n, want, f)
+		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/internal/api"
@@ -49,6 +50,9 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 	store    store.Store
+	engine   engine // beneath store
+	took     *prometheus.HistogramVec
+	duties   duties
 	topics   *subscription.Set
 	brokers  []string
 	kafka    *kafka.Publisher
@@ -156,7 +160,8 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.store = st
+	timed := newMeasured(st)
+	a.store, a.engine, a.took = timed, st, timed.took
 	a.onStop(func() {
 		if err := st.Close(); err != nil {
 			a.log.Error("the store did not close cleanly", "error", err)

@@ -139,6 +139,7 @@ func (a *App) metrics() *prometheus.Registry {
 	gauge("jumpa_rooms", "Call rooms that are in use.", func() float64 { n, _ := a.inCalls(); return float64(n) })
 	gauge("jumpa_room_people", "People in calls.", func() float64 { _, n := a.inCalls(); return float64(n) })
 	a.measureSubscriptions(registry)
+	a.measure(registry)
 	return registry
 }
 

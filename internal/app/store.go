@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/lease"
-	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/store/postgres"
 	"github.com/jumpa-hie/jumpa/internal/store/sqlite"
 )
@@ -20,7 +19,7 @@ const (
 )
 
 // awaitStore is openStore for a node that starts.
-func (a *App) awaitStore(ctx context.Context) (store.Store, error) {
+func (a *App) awaitStore(ctx context.Context) (engine, error) {
 	again := time.NewTicker(startAgain)
 	defer again.Stop()
 	for begun, told := time.Now(), false; ; told = true {
@@ -40,7 +39,7 @@ func (a *App) awaitStore(ctx context.Context) (store.Store, error) {
 }
 
 // openStore opens the store that the configuration names.
-func openStore(ctx context.Context, cfg Config) (store.Store, error) {
+func openStore(ctx context.Context, cfg Config) (engine, error) {
 	if cfg.shared() {
 		return openPostgres(ctx, cfg.DatabaseURL)
 	}
@@ -56,7 +55,7 @@ func openStore(ctx context.Context, cfg Config) (store.Store, error) {
 	return st, nil
 }
 
-func openPostgres(ctx context.Context, url string) (store.Store, error) {
+func openPostgres(ctx context.Context, url string) (engine, error) {
 	st, err := postgres.Open(ctx, url)
 	switch {
 	case errors.Is(err, postgres.ErrNewer):
@@ -80,9 +79,11 @@ const (
 // duty gives this node's claim to a duty, nil when there are no other nodes.
 func (a *App) duty(name string) *lease.Lease {
 	if !a.cfg.shared() {
+		a.duties.add(name, always{})
 		return nil
 	}
 	l := &lease.Lease{Store: a.store, Duty: name, Node: a.node}
+	a.duties.add(name, l)
 	a.onStop(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()

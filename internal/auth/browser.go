@@ -47,6 +47,7 @@ type Browsers struct {
 
 	sends, tries, addresses *limiter
 	deliveries              deliveries
+	refusals                refusals
 }
 
 // OpenBrowsers sets the rates: for each person a code every half minute after
@@ -86,6 +87,7 @@ func (b *Browsers) check(ctx context.Context, limit *limiter, kind Kind, login s
 func (b *Browsers) SendCode(ctx context.Context, kind Kind, login string) error {
 	login, err := b.check(ctx, b.sends, kind, login)
 	if err != nil {
+		b.refusals.note(err)
 		return err
 	}
 	release, ok := b.deliveries.claim()
@@ -144,6 +146,7 @@ func wrongCode() error {
 // activate, an account that is not active becomes so. Errors have code login,
 // throttled, or business-rule for an account that is not activated.
 func (b *Browsers) SignIn(ctx context.Context, kind Kind, login, code string, activate bool) (cookie string, err error) {
+	defer func() { b.refusals.note(err) }()
 	login, err = b.check(ctx, b.tries, kind, login)
 	if fhir.CodeOf(err) == fhir.CodeValue || err == nil && len(code) > maxPassword {
 		return "", wrongCode()

@@ -51,7 +51,8 @@ func (t *Tokens) ForNotifier(ctx context.Context, email, password string) (Token
 
 func plainEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
-func (t *Tokens) enter(ctx context.Context, kind, login, secret, scope string) (Token, error) {
+func (t *Tokens) enter(ctx context.Context, kind, login, secret, scope string) (_ Token, err error) {
+	defer func() { t.refusals.note(err) }()
 	wrong := fhir.Errorf(fhir.CodeLogin, "", "These credentials are not right.")
 	if login == "" || len(login) > maxLogin || len(secret) > maxPassword {
 		return Token{}, wrong

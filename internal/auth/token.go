@@ -54,6 +54,7 @@ type Tokens struct {
 	signer     jose.Signer
 	public     jose.JSONWebKey
 	limits     tokenLimits
+	refusals   refusals
 
 	mu       sync.Mutex
 	verified recent[[32]byte, verified]

@@ -1,6 +1,8 @@
 package consult
 
 import (
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -78,4 +80,36 @@ func next(c *store.Consultation, m Move, at time.Time) error {
 		c.Closed = at
 	}
 	return nil
+}
+
+// allMoves is the moves, each once.
+var allMoves = []Move{moveCheckIn, moveActivate, moveJoin, moveStart, moveFinish, moveCancel, moveMiss, moveGiveUp}
+
+// tally counts moves that were committed.
+type tally struct {
+	mu     sync.Mutex
+	counts map[Move]uint64
+}
+
+func (t *tally) add(list []Move) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[Move]uint64{}
+	}
+	for _, m := range list {
+		t.counts[m]++
+	}
+}
+
+// Moves tells how often each move was made by this node since it was started.
+func (s *Service) Moves() map[Move]uint64 {
+	all := map[Move]uint64{}
+	for _, m := range allMoves {
+		all[m] = 0
+	}
+	s.moved.mu.Lock()
+	defer s.moved.mu.Unlock()
+	maps.Copy(all, s.moved.counts)
+	return all
 }

@@ -36,11 +36,14 @@ type Service struct {
 	Clock   func() time.Time
 	Window  Window
 	Log     *slog.Logger
+
+	moved tally
 }
 
 // Effects are what is to be done once a transaction is on disk.
 type Effects struct {
-	wake []string // keys of the hub
+	wake  []string // keys of the hub
+	moves []Move
 }
 
 // Before ends a transaction: what it will cause after its commit is told to
@@ -51,6 +54,7 @@ func (s *Service) Before(tx store.Tx, e *Effects) error {
 
 // After does what a committed transaction has caused.
 func (s *Service) After(e *Effects) {
+	s.moved.add(e.moves)
 	s.Hub.Wake(e.wake...)
 	s.Relay()
 }
@@ -81,6 +85,7 @@ func (s *Service) apply(tx store.Tx, e *Effects, c *store.Consultation, m Move, 
 	if err := next(c, m, s.Clock()); err != nil {
 		return err
 	}
+	e.moves = append(e.moves, m)
 	if queued { // everybody behind moves up
 		e.wake = append(e.wake, notify.ServiceKey(c.HealthcareService))
 	}

@@ -36,6 +36,8 @@ type Service struct {
 	Terminology search.Terminology
 	Base        func() string // FHIR base URL
 	Clock       func() time.Time
+
+	judged judgements
 }
 
 // Read gives the current version of a resource. With an error that says it

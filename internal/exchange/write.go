@@ -69,7 +69,9 @@ func (s *Service) update(ctx context.Context, fn func(tx store.Tx, e *consult.Ef
 // validate judges the form of a document; err holds all its errors and warnings.
 func (s *Service) validate(doc *fhir.Document) (fhir.Issues, error) {
 	issues := s.validator().Receive(context.Background(), doc, s.Mode) // bounds itself
-	return issues, issues.Err()
+	err := issues.Err()
+	s.judged.note(len(issues) > 0, err)
+	return issues, err
 }
 
 func (s *Service) validator() *mycore.Validator {

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -42,6 +43,8 @@ type Lease struct {
 	seen  row       // as it was last read
 	since time.Time // when it was first read so
 	until time.Time // this node holds the duty until then; zero when it does not
+
+	shown atomic.Pointer[time.Time] // until, for Held
 }
 
 // row is the duty as it stands in the store.
@@ -104,12 +107,24 @@ func (l *Lease) Hold(ctx context.Context) (until time.Time, ok bool, err error) 
 		return l.until, begun.Before(l.until), err
 	}
 	if next.Holder != l.Node {
-		l.until = time.Time{}
+		l.keep(time.Time{})
 		return time.Time{}, false, nil
 	}
 	l.seen, l.since = next, l.now()
-	l.until = begun.Add(l.term()) // from before the store was asked: others count from after
+	l.keep(begun.Add(l.term())) // from before the store was asked: others count from after
 	return l.until, true, nil
+}
+
+func (l *Lease) keep(until time.Time) {
+	l.until = until
+	l.shown.Store(&until)
+}
+
+// Held tells whether this node has the duty, as far as it knows. It does not
+// ask the store, and waits for nobody.
+func (l *Lease) Held() bool {
+	until := l.shown.Load()
+	return until != nil && l.now().Before(*until)
 }
 
 // Check refuses with ErrLost what a transaction of this node is about to do
@@ -133,7 +148,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	if l.until.IsZero() {
 		return nil
 	}
-	l.until = time.Time{}
+	l.keep(time.Time{})
 	return l.Store.Update(ctx, func(tx store.Tx) error {
 		have, err := read(tx, l.setting())
 		if err != nil || have.Holder != l.Node {

@@ -56,6 +56,7 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 	if s.gate.TryRLock() {
 		err, again := s.alone(ctx, fn)
 		s.gate.RUnlock()
+		s.count(again, &job{err: err})
 		if !again {
 			return err
 		}
@@ -167,6 +168,12 @@ func (s *Store) serve(waiting []*job) {
 		size = min(size, len(waiting))
 		batch := waiting[:size]
 		err, again := s.together(batch)
+		switch {
+		case again:
+			s.retries.Add(1)
+		case err == nil:
+			s.count(false, batch...)
+		}
 		if again && tries > 0 && time.Since(batch[0].since) < patience {
 			size = (size + 1) / 2
 			pause(context.Background(), batch[0].since)

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,8 @@ type Store struct {
 	closed bool
 	queue  chan *job
 	done   chan struct{}
+
+	commits, committed, conflicts, retries atomic.Uint64
 }
 
 var _ store.Store = (*Store)(nil)

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	_ "modernc.org/sqlite" // the database driver
 
@@ -44,6 +45,8 @@ type Store struct {
 	closed bool
 	queue  chan *job
 	done   chan struct{}
+
+	commits, committed atomic.Uint64
 }
 
 var _ store.Store = (*Store)(nil)

@@ -65,6 +65,7 @@ func (s *Store) write() {
 			}
 		}
 		err := s.commit(batch)
+		s.count(batch, err)
 		for _, j := range batch {
 			if err != nil { // also when it was refused: for what others did, and what is not so
 				j.err = err
