@@ -224,6 +224,9 @@ func (p *filterParser) literal() (value string, err error) {
 			if unicode.IsSpace(c) || c == ')' || c == ']' {
 				break
 			}
+			if c == '(' || c == '[' || c == '"' {
+				return "", wrong(p.at, "a value with brackets or quotation marks in it stands in quotation marks.")
+			}
 			p.at += n
 		}
 		return p.text[begin:p.at], nil

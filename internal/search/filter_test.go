@@ -92,6 +92,8 @@ func TestFilter(t *testing.T) {
 
 func TestFilterRefuses(t *testing.T) {
 	for _, c := range []struct{ filter, says string }{
+		{`status eq (booked`, "character 11"},
+		{`status eq boo"ked`, "stands in quotation marks"},
 		{"name", "character 5: here a comparison"},
 		{"name xx y", "character 6: here a comparison"},
 		{"name eq", "character 8: here a value"},
