@@ -131,11 +131,12 @@ func (a attempt) count(tx store.Tx, n int) error {
 	if err != nil {
 		return err
 	}
-	if until.Before(now) {
+	full := time.Duration(a.limit.burst) * a.limit.every
+	if until.Before(now) || until.Sub(now) > full { // the latter is from a node whose clock is or was ahead: none by ours gets there
 		until = now
 	}
 	until = until.Add(time.Duration(n) * a.limit.every)
-	if n > 0 && until.Sub(now) > time.Duration(a.limit.burst)*a.limit.every {
+	if n > 0 && until.Sub(now) > full {
 		return throttled()
 	}
 	return tx.PutAttempts(key, until)

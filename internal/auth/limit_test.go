@@ -121,3 +121,24 @@ func TestLimitOfManyNodes(t *testing.T) {
 		t.Errorf("a minute later: %v", err)
 	}
 }
+
+// TestLimitOfNodeWhoseClockIsAhead sees that what such a node counts, or has
+// counted before its clock was set back, keeps nobody away from the others.
+func TestLimitOfNodeWhoseClockIsAhead(t *testing.T) {
+	w := newWorld(t)
+	node := func(ahead time.Duration) attempt {
+		return attempt{newLimiter("test", 3, time.Minute, func() time.Time { return w.clock().Add(ahead) }), "850712055018"}
+	}
+	wrong, right := node(time.Hour), node(0)
+	if _, err := takeTogether(t.Context(), w.store, true, wrong); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := takeTogether(t.Context(), w.store, true, right); err != nil {
+			t.Errorf("a node whose clock is right: %v", err)
+		}
+	}
+	if _, err := takeTogether(t.Context(), w.store, true, right); fhir.CodeOf(err) != fhir.CodeThrottled {
+		t.Errorf("the fourth attempt there: %v", err)
+	}
+}
