@@ -78,13 +78,18 @@ type App struct {
 // Start starts an exchange. A mistake in the configuration, a port that is
 // taken or a data directory that cannot be used is a *UsageError.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
+	return startAt(ctx, cfg, log, time.Now)
+}
+
+// startAt is Start by a clock.
+func startAt(ctx context.Context, cfg Config, log *slog.Logger, clock func() time.Time) (*App, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	if err := cfg.makeData(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: time.Now, hub: &notify.Hub{}, pause: time.Sleep, failed: make(chan error, 1)}
+	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: clock, hub: &notify.Hub{}, pause: time.Sleep, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
 		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.deliver, a.openDesk, a.keepTime,
 	} {

@@ -79,6 +79,12 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
+	return clusterAt(t, time.Now)
+}
+
+// clusterAt makes a cluster whose second node has a clock of its own.
+func clusterAt(t *testing.T, second func() time.Time) *cluster {
+	t.Helper()
 	kafka := &broker.Broker{Dir: t.TempDir(), Listen: "127.0.0.1:0"}
 	if err := kafka.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -88,15 +94,15 @@ func newCluster(t *testing.T) *cluster {
 	t.Cleanup(jitsi.Close)
 	c := &cluster{balancer: newBalancer(t), kafka: kafka.Addr()}
 	database := postgrestest.Database(t)
-	node := func(demo bool) *App {
+	node := func(demo bool, clock func() time.Time) *App {
 		cfg := laptop(t, t.TempDir())
 		cfg.Demo, cfg.DatabaseURL, cfg.KafkaBrokers, cfg.PublicURL = demo, database, c.kafka, c.balancer.URL
 		cfg.MeetingProvider, cfg.JitsiDomain, cfg.JitsiControlURL, cfg.JitsiBearer = "jitsi", "meet.example.my", jitsi.URL(), shownByProsody
-		a := running(t, cfg)
+		a := runningAt(t, cfg, clock)
 		c.balancer.add(a)
 		return a
 	}
-	c.a, c.b = node(true), node(false)
+	c.a, c.b = node(true, time.Now), node(false, second)
 	jitsi.Configure(func(o *jitsitest.Options) {
 		o.LoginKeys, o.SystemKeys = c.balancer.URL+"/jitsi/asap/login", c.balancer.URL+"/jitsi/asap/system"
 		o.Reservations, o.Events = c.balancer.URL+"/jitsi/reservation", c.balancer.URL+"/jitsi"

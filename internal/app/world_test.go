@@ -44,7 +44,13 @@ func silent() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil
 // running starts the exchange. It is stopped with the test.
 func running(t *testing.T, cfg Config) *App {
 	t.Helper()
-	a, err := Start(context.WithoutCancel(t.Context()), cfg, silent())
+	return runningAt(t, cfg, time.Now)
+}
+
+// runningAt is running by a clock.
+func runningAt(t *testing.T, cfg Config, clock func() time.Time) *App {
+	t.Helper()
+	a, err := startAt(context.WithoutCancel(t.Context()), cfg, silent(), clock)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,13 +185,16 @@ func keepHistory(before *record.Current, doc *fhir.Document, at time.Time) (*fhi
 		}
 		return doc.With(edits...)
 	}
-	now := fhir.FormatDateTime(at)
+	began, now := lastChange(before.Doc), fhir.FormatDateTime(at)
+	if least, _, err := fhir.ParseDate(began); err == nil && at.Before(least) {
+		now = began // by the clock of another node, which is ahead
+	}
 	if sent.Len() <= known.Len() {
 		if known.Exists() {
 			edits = append(edits, fhir.Set("statusHistory", json.RawMessage(known.Raw())))
 		}
 		edits = append(edits, fhir.Append("statusHistory", object{
-			"status": was, "period": object{"start": lastChange(before.Doc), "end": now},
+			"status": was, "period": object{"start": began, "end": now},
 		}))
 	}
 	if over && !doc.Get("period.end").Exists() {
