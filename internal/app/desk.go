@@ -16,10 +16,7 @@ func (a *App) makeDesk() (err error) {
 	if !a.cfg.Demo {
 		return nil
 	}
-	o := desk.Options{Secure: strings.HasPrefix(a.URL(), "https:"), Clock: a.clock, Log: a.log}
-	if origin := a.cfg.frames(); origin != "" {
-		o.Frames = []string{origin}
-	}
+	o := desk.Options{RoomOrigin: a.cfg.frames(), Secure: strings.HasPrefix(a.URL(), "https:"), Clock: a.clock, Log: a.log}
 	for _, c := range a.cast.Clients {
 		client, err := source.New(source.Config{
 			Server: "http://" + a.listener.Addr().String(), ClientID: c.ClientID, ClientSecret: c.ClientSecret, Kafka: a.brokers,

@@ -34,9 +34,6 @@ func (n note) with(detail string) note {
 	return n
 }
 
-// errRoom hides an address, for it holds credentials.
-var errRoom = errors.New("the exchange gave an address of a call that is none")
-
 // option is a choice of a form.
 type option struct {
 	Value string

@@ -46,7 +46,7 @@ type Practitioner struct {
 type Options struct {
 	Organizations []Organization
 	Practitioners []Practitioner
-	Frames        []string         // origins of the video system, beside the desk's own
+	RoomOrigin    string           // of the video system; "" when the calls are the exchange's own
 	Secure        bool             // the public address is https: cookies go nowhere else
 	Clock         func() time.Time // time.Now when nil
 	Log           *slog.Logger     // slog.Default when nil
@@ -93,7 +93,7 @@ func New(o Options) (*Desk, error) {
 	if d.pages, d.static, err = ui.Texts.OpenSite(Root, files, template.FuncMap{"dict": dict}, chosenKeys()); err != nil {
 		return nil, fmt.Errorf("desk: %w", err)
 	}
-	d.handler = ui.Secure(d.routes(), o.Frames...)
+	d.handler = ui.Secure(d.routes())
 	return d, nil
 }
 
@@ -185,6 +185,7 @@ func (d *Desk) routes() http.Handler {
 		{"POST sign-out", signed, d.signOut},
 		{"GET visits/{id}", signed, d.visit},
 		{"GET visits/{id}/call", signed, d.call},
+		{"GET visits/{id}/call/tab", signed, d.tab},
 		{"POST visits/{id}/start", signed, d.start},
 		{"POST visits/{id}/remind", signed, d.remind},
 		{"POST visits/{id}/finish", signed, d.finish},

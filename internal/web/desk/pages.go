@@ -125,7 +125,7 @@ func (v day) of(practitioner string) day {
 type visitPage struct {
 	entry
 	day      day
-	Room     string // address of the call, with the practitioner's credentials; "" without
+	Room     *ui.Call // with the practitioner's credentials; nil without a call
 	Card     card
 	Outcomes []option
 	Reasons  []option
@@ -193,9 +193,32 @@ func (d *Desk) card(r *http.Request, t *turn, patient string) card {
 	return c
 }
 
-// call opens the call in a frame. Each opening asks for credentials of its
-// own, so that a reload joins again as the same person.
+// call opens the call beside the visit.
 func (d *Desk) call(w http.ResponseWriter, r *http.Request, t *turn) error {
+	return d.join(w, r, t, func(p visitPage, room ui.Call) error {
+		p.Room = &room
+		ui.AllowCall(w.Header(), d.RoomOrigin)
+		return d.showVisit(w, r, t, p)
+	})
+}
+
+// tab leads to the call at the video system itself, for browsers in which it
+// cannot be on a page of ours.
+func (d *Desk) tab(w http.ResponseWriter, r *http.Request, t *turn) error {
+	return d.join(w, r, t, func(p visitPage, room ui.Call) error {
+		to := room.Address
+		if to == "" {
+			to = p.Path() + "/call"
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	})
+}
+
+// join lets the practitioner into the call of an open visit, and opens it by
+// open. Each opening asks for credentials of its own, so that a reload joins
+// again as the same person.
+func (d *Desk) join(w http.ResponseWriter, r *http.Request, t *turn, open func(visitPage, ui.Call) error) error {
 	p, err := d.find(r, t)
 	if err != nil {
 		return err
@@ -214,20 +237,9 @@ func (d *Desk) call(w http.ResponseWriter, r *http.Request, t *turn) error {
 		}
 		return err
 	}
-	if p.Room, err = speaking(credentials.JoinURL, t.lang); err != nil {
+	room, err := ui.CallOf(credentials.JoinURL, d.RoomOrigin, t.lang)
+	if err != nil {
 		return err
 	}
-	return d.showVisit(w, r, t, p)
-}
-
-// speaking gives the address of a call in the language of the page.
-func speaking(address string, l ui.Lang) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", errRoom
-	}
-	q := u.Query()
-	q.Set("lang", string(l))
-	u.RawQuery = q.Encode()
-	return u.String(), nil
+	return open(p, room)
 }

@@ -20,6 +20,8 @@ import (
 
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/preset"
+	"github.com/jumpa-hie/jumpa/internal/meeting/jitsitest"
 	"github.com/jumpa-hie/jumpa/internal/web/ui"
 	chromium "github.com/jumpa-hie/jumpa/test/browser"
 )
@@ -343,5 +345,106 @@ func TestCallPage(t *testing.T) {
 	b.until(`location.pathname === "/rekodsaya/appointments/a1" && document.querySelector("[data-phase=finished]")`)
 	if res := person.get(Root + "appointments/a1/call"); res.status != http.StatusOK || res.path != Root+"appointments/a1" {
 		t.Errorf("the call is still there: %d %s", res.status, res.path)
+	}
+}
+
+// onJitsi is a patient who may join a call that takes place on a Jitsi.
+func onJitsi(t *testing.T) (*jitsitest.Web, *world, *browser) {
+	t.Helper()
+	jitsi := jitsitest.NewWeb()
+	t.Cleanup(jitsi.Close)
+	w := newWorld()
+	w.joinURL = jitsi.URL + "/vc-abc" + preset.Fragment("aaaa.bbbb.cccc", meeting.Patient)
+	srv, _ := w.serve(t, func(o *Options) { o.RoomOrigin = jitsi.URL })
+	at("a1", func(v *consult.View) { v.State, v.CanCancel = consult.Ready, false })(w)
+	person := newBrowser(t, srv.URL)
+	person.signIn(aminah)
+	return jitsi, w, person
+}
+
+func TestCallOnJitsi(t *testing.T) {
+	jitsi, _, person := onJitsi(t)
+	b := newTab(t, chromium.Open(t))
+	b.be(person)
+	b.open(person.base + Root + "appointments/a1/call")
+	b.until(visible("#joined"))
+	for script, want := range map[string]string{
+		"jitsi.domain":         strings.TrimPrefix(jitsi.URL, "http://"),
+		"jitsi.given.roomName": "vc-abc",
+		"jitsi.given.jwt":      "aaaa.bbbb.cccc",
+		"jitsi.given.lang":     "id",
+		"jitsi.given.configOverwrite.toolbarButtons.join()":     "microphone,camera,chat,settings,hangup",
+		"String(jitsi.given.configOverwrite.p2p.enabled)":       "true",
+		"String(jitsi.given.configOverwrite.giphy.enabled)":     "false",
+		"String(jitsi.given.configOverwrite.gravatar.disabled)": "true",
+	} {
+		if got := eval[string](b, script); got != want {
+			t.Errorf("%s is %q, want %q", script, got, want)
+		}
+	}
+	b.accessible()
+	for _, e := range eval[[]string](b, smallTargets) {
+		t.Errorf("too small: %s", e)
+	}
+	b.picture("call-jitsi")
+	// What is not the video system's own is light, and no address has the token.
+	requests, _ := b.traffic()
+	ours := 0
+	for _, r := range requests {
+		if strings.HasPrefix(r, person.base) {
+			ours++
+		}
+		if strings.Contains(r, "bbbb") {
+			t.Errorf("a request shows the token: %s", r)
+		}
+	}
+	size := eval[float64](b, `[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+		.filter((e) => e.name.startsWith(location.origin)).reduce((sum, e) => sum + e.transferSize, 0)`)
+	if ours == 0 || ours > 8 || size == 0 || size > 60<<10 {
+		t.Errorf("%d requests of ours with %.0f bytes; at most 8 and 60 KB: %v", ours, size, requests)
+	}
+	for _, q := range jitsi.Asked() {
+		if strings.Contains(q, "bbbb") {
+			t.Errorf("the log of the video system shows the token: %s", q)
+		}
+	}
+
+	eval[chromedp.Void](b, `jitsi.tell("errorOccurred", { name: "gum.general", isFatal: false })`)
+	eval[chromedp.Void](b, `jitsi.tell("videoConferenceLeft", {})`)
+	b.until(visible("#connecting"))
+	eval[chromedp.Void](b, `jitsi.tell("readyToClose", {})`)
+	b.until(`location.pathname === "/rekodsaya/appointments/a1" && document.querySelector("#join")`)
+	b.do(chromedp.Click("#join"))
+	b.until(visible("#joined"))
+	eval[chromedp.Void](b, `jitsi.tell("errorOccurred", { error: { name: "conference.destroyed", isFatal: true } })`)
+	b.until(`location.pathname === "/rekodsaya/appointments/a1" && document.querySelector("#join")`)
+	b.do(chromedp.Click("#join"))
+	b.until(visible("#joined"))
+	eval[chromedp.Void](b, `jitsi.tell("errorOccurred", { name: "conference.connectionError", isFatal: true })`)
+	b.until(visible("#failed"))
+	b.until(visible("#tab"))
+	b.accessible()
+}
+
+func TestACallThatCannotBeEmbeddedOpensInATab(t *testing.T) {
+	jitsi, w, person := onJitsi(t)
+	jitsi.Leave(true)
+	b := newTab(t, chromium.Open(t))
+	b.be(person)
+	b.open(person.base + Root + "appointments/a1/call?lang=en")
+	b.open(person.base + Root + "appointments/a1/call")
+	b.until(visible("#failed"))
+	b.accessible()
+	if href := eval[string](b, `document.getElementById("tab").getAttribute("href")`); href != Root+"appointments/a1/call/tab" {
+		t.Errorf("the link leads to %s", href)
+	}
+	jitsi.Leave(false)
+	b.do(chromedp.Navigate(person.base + Root + "appointments/a1/call/tab"))
+	b.until(`location.origin === "` + jitsi.URL + `" && location.pathname === "/vc-abc" && location.search === "?lang=en" && location.hash.includes("aaaa.bbbb.cccc")`)
+	v := w.views["a1"]
+	v.State = consult.Finished
+	w.put(aminah, v)
+	if a := person.get(Root + "appointments/a1/call/tab"); a.path != Root+"appointments/a1" {
+		t.Errorf("after the end the link leads to %s", a.path)
 	}
 }

@@ -1,23 +1,43 @@
 package portal
 
 import (
-	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/web/ui"
 )
 
 // callPage is the page that holds the video call.
 type callPage struct {
 	card
-	Room string // address of the video call, with the patient's credentials
+	Room ui.Call // with the patient's credentials
 }
 
-// call opens the video call in a frame. Each opening mints credentials of its
-// own, so that a reload joins again as the same person.
+// call opens the video call on a page.
 func (p *Portal) call(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return p.join(w, r, v, func(c card, room ui.Call) error {
+		ui.AllowCall(w.Header(), p.RoomOrigin)
+		return p.show(w, r, v, http.StatusOK, "call", frame{Script: "call.js", Data: callPage{c, room}})
+	})
+}
+
+// tab leads to the call at the video system itself, for browsers in which it
+// cannot be on a page of ours.
+func (p *Portal) tab(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return p.join(w, r, v, func(c card, room ui.Call) error {
+		if room.Address == "" {
+			return leave(w, r, c.Path+"/call", "")
+		}
+		http.Redirect(w, r, room.Address, http.StatusSeeOther)
+		return nil
+	})
+}
+
+// join lets the patient into the call when it is time, and opens it by open.
+// Each opening mints credentials of its own, so that a reload joins again as
+// the same person.
+func (p *Portal) join(w http.ResponseWriter, r *http.Request, v *visit, open func(card, ui.Call) error) error {
 	c, err := p.find(r, v)
 	if err != nil {
 		return err
@@ -33,14 +53,11 @@ func (p *Portal) call(w http.ResponseWriter, r *http.Request, v *visit) error {
 	default:
 		return err
 	}
-	room, err := url.Parse(credentials.JoinURL)
+	room, err := ui.CallOf(credentials.JoinURL, p.RoomOrigin, v.lang)
 	if err != nil {
-		return errors.New("the meeting provider gave an address that is none") // its text holds credentials
+		return err
 	}
-	q := room.Query()
-	q.Set("lang", string(v.lang)) // both video systems speak the patient's language
-	room.RawQuery = q.Encode()
-	return p.show(w, r, v, http.StatusOK, "call", frame{Script: "call.js", Data: callPage{c, room.String()}})
+	return open(c, room)
 }
 
 // present is the part of the call page that says who is there.

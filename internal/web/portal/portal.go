@@ -130,11 +130,7 @@ func New(o Options) (*Portal, error) {
 	if p.pages, p.static, err = ui.Texts.OpenSite(Root, files, nil, chosenKeys()); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	var frames []string
-	if o.RoomOrigin != "" {
-		frames = append(frames, o.RoomOrigin)
-	}
-	p.handler = ui.Secure(p.routes(), frames...)
+	p.handler = ui.Secure(p.routes())
 	return p, nil
 }
 
@@ -179,6 +175,7 @@ func (p *Portal) routes() http.Handler {
 		{"GET appointments/{id}/cancel", signed, p.mayCancel},
 		{"POST appointments/{id}/cancel", signed, p.cancel},
 		{"GET appointments/{id}/call", signed, p.call},
+		{"GET appointments/{id}/call/tab", signed, p.tab},
 		{"GET appointments/{id}/present", signed, p.present},
 		{"POST appointments/{id}/rating", signed, p.rate},
 		{"GET inbox", signed, p.inbox},

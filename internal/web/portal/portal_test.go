@@ -503,15 +503,56 @@ func TestUnknownPersonLooksLikeAnyOther(t *testing.T) {
 	}
 }
 
-func TestRoomOriginMayUseTheCamera(t *testing.T) {
-	w := newWorld()
-	srv, _ := w.serve(t, func(o *Options) { o.RoomOrigin = "https://meet.example" })
-	h := newBrowser(t, srv.URL).get(Root + "sign-in").header
-	if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-src 'self' https://meet.example") || strings.Contains(csp, "unsafe") {
-		t.Errorf("policy %q", csp)
+// Only the page of the call lets the video system in.
+func TestTheCallPageAloneEmbeds(t *testing.T) {
+	const origin = "https://meet.example"
+	for _, c := range []struct {
+		name, origin, joinURL string
+		page                  string
+		frames, scripts       string
+		camera                string
+	}{
+		{"our own calls", "", "/room/vc-a#jwt=x", "call", "frame-src 'self'", "script-src 'self';", "camera=(self)"},
+		{"beside our own calls", "", "/room/vc-a#jwt=x", "", "frame-src 'none'", "script-src 'self';", "camera=(self)"},
+		{"calls on Jitsi", origin, origin + "/vc-a#jwt=x", "call", "frame-src " + origin, "script-src 'self' " + origin + ";", `camera=(self "` + origin + `")`},
+		{"beside calls on Jitsi", origin, origin + "/vc-a#jwt=x", "", "frame-src 'none'", "script-src 'self';", "camera=(self)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			w.joinURL = c.joinURL
+			srv, _ := w.serve(t, func(o *Options) { o.RoomOrigin = c.origin })
+			at("a1", func(v *consult.View) { v.State, v.CanCancel = consult.Ready, false })(w)
+			b := newBrowser(t, srv.URL)
+			b.signIn(aminah)
+			a := b.get(Root + "appointments/a1/" + c.page)
+			if c.page == "" {
+				a = b.get(Root + "appointments/a1")
+			}
+			csp := a.header.Get("Content-Security-Policy")
+			if a.status != http.StatusOK || !strings.HasSuffix(csp, c.frames) || !strings.Contains(csp, c.scripts) || strings.Contains(csp, "unsafe") {
+				t.Errorf("%d, policy %q", a.status, csp)
+			}
+			if pp := a.header.Get("Permissions-Policy"); !strings.Contains(pp, c.camera) {
+				t.Errorf("permissions %q", pp)
+			}
+			if got := a.header.Get("Cache-Control"); got != "no-store" {
+				t.Errorf("a page with credentials is kept: %q", got)
+			}
+		})
 	}
-	if pp := h.Get("Permissions-Policy"); !strings.Contains(pp, `camera=(self "https://meet.example")`) {
-		t.Errorf("permissions %q", pp)
+}
+
+func TestACallElsewhereIsNotEmbedded(t *testing.T) {
+	w := newWorld()
+	w.joinURL = "https://evil.example/vc-a#jwt=secret"
+	srv, _ := w.serve(t, func(o *Options) { o.RoomOrigin = "https://meet.example" })
+	at("a1", func(v *consult.View) { v.State, v.CanCancel = consult.Ready, false })(w)
+	b := newBrowser(t, srv.URL)
+	b.signIn(aminah)
+	for _, page := range []string{"call", "call/tab"} {
+		if a := b.get(Root + "appointments/a1/" + page); a.status != http.StatusInternalServerError || strings.Contains(a.body, "evil") {
+			t.Errorf("%s: %d %s", page, a.status, a.path)
+		}
 	}
 }
 

@@ -5,26 +5,21 @@
 // not involved. The package holds no page of its own.
 package ui
 
-import (
-	"net/http"
-	"strings"
+import "net/http"
+
+const (
+	scripts = "script-src 'self'"
+	policy  = "default-src 'none'; style-src 'self'; img-src 'self' data:; media-src 'self' blob: mediastream:; connect-src 'self'; " +
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'; "
+	permissions = "camera=(self), microphone=(self), display-capture=(self), geolocation=()"
 )
 
-// Secure sets the security headers of a page. frames are the origins that the
-// page may embed (the video system), beside its own; they may use camera and
-// microphone too.
-func Secure(next http.Handler, frames ...string) http.Handler {
-	frameSrc, media := "'self'", "self"
-	for _, f := range frames {
-		frameSrc += " " + f
-		media += ` "` + f + `"`
-	}
-	permissions := strings.ReplaceAll("camera=(X), microphone=(X), display-capture=(X), geolocation=()", "X", media)
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob: mediastream:; " +
-		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'; frame-src " + frameSrc
+// Secure sets the security headers of a page. It embeds nothing and runs no
+// script but its own.
+func Secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", policy+scripts+"; frame-src 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Permissions-Policy", permissions)

@@ -18,7 +18,8 @@ import (
 //go:embed static
 var shared embed.FS
 
-// Shared holds the files that every site may serve: ui.css and live.js.
+// Shared holds the files that every site may serve: ui.css, live.js and
+// jitsi.js.
 func Shared() fs.FS {
 	sub, err := fs.Sub(shared, "static")
 	if err != nil {

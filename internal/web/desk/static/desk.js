@@ -53,11 +53,11 @@ document.addEventListener("submit", () => { leaving = true; });
 // the call, when there is one
 const room = at("room");
 if (room) {
-  const origin = new URL(room.src, location.href).origin;
   const over = () => { room.remove(); at("out").hidden = false; at("rejoin").focus(); };
   const on = { left: over, failed: over, ended() { if (!leaving) location.replace(at("call").dataset.back); } };
-  addEventListener("message", (event) => {
-    if (event.origin !== origin || event.source !== room.contentWindow || event.data?.source !== "jumpa-room") return;
+  if (room.dataset.script) import(room.dataset.module).then(({ embed }) => embed(room, on), on.failed);
+  else addEventListener("message", (event) => {
+    if (event.origin !== location.origin || event.source !== room.contentWindow || event.data?.source !== "jumpa-room") return;
     if (Object.hasOwn(on, event.data.event)) on[event.data.event]();
   });
 }

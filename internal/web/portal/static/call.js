@@ -2,7 +2,6 @@
 const page = document.getElementById("call");
 const room = document.getElementById("room");
 const at = (id) => document.getElementById(id);
-const origin = new URL(room.src, location.href).origin;
 let source, asking = false;
 
 function connected(yes) { at("connecting").hidden = yes; at("joined").hidden = !yes; }
@@ -15,10 +14,15 @@ const on = {
   ended() { location.replace(page.dataset.back); },
 };
 
-addEventListener("message", (event) => {
-  if (event.origin !== origin || event.source !== room.contentWindow || event.data?.source !== "jumpa-room") return;
-  if (Object.hasOwn(on, event.data.event)) on[event.data.event]();
-});
+if (room.dataset.script) {
+  // Whoever hangs up is back at the appointment, from which the call can be joined again.
+  import(room.dataset.module).then(({ embed }) => embed(room, { ...on, left: on.ended }), on.failed);
+} else {
+  addEventListener("message", (event) => {
+    if (event.origin !== location.origin || event.source !== room.contentWindow || event.data?.source !== "jumpa-room") return;
+    if (Object.hasOwn(on, event.data.event)) on[event.data.event]();
+  });
+}
 
 // out takes the room away and offers the way back; the visit goes on.
 function out(why) {
