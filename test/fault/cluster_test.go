@@ -27,7 +27,7 @@ type cluster struct {
 
 const shownByProsody = "a-bearer-that-is-known-to-prosody-alone"
 
-func newCluster(t *testing.T, nodes int) *cluster {
+func newCluster(t *testing.T, nodes int, broker string) *cluster {
 	t.Helper()
 	dir := folder(t)
 	c := &cluster{t: t, site: &site{tardy: true}}
@@ -47,7 +47,11 @@ func newCluster(t *testing.T, nodes int) *cluster {
 	at := free(t, "tcp")
 	c.toBroker = newWire(t, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", at) })
 	c.kafka = c.toBroker.addr()
-	c.broker = ownBroker(t, dir, at, c.kafka)
+	if broker == "apache" {
+		c.broker = apache(t, dir, at, c.kafka)
+	} else {
+		c.broker = embedded(t, dir, at, c.kafka)
+	}
 	c.broker.start()
 	c.broker.ready()
 
