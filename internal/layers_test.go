@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"internal/consult"},
 	{"internal/exchange"},
 	{"source", "internal/outbox", "internal/kafka", "internal/meeting/room/signal", "internal/meeting/jitsi/preset", "internal/meeting/jitsi/roster", "internal/meeting/jitsitest"},
-	{"internal/broker", "internal/meeting/room", "internal/meeting/room/headless", "internal/meeting/jitsi", "internal/meeting/jaas"},
+	{"internal/broker", "internal/meeting/room", "internal/meeting/room/headless", "internal/meeting/jitsi", "internal/meeting/jaas", "internal/trace"},
 	{"internal/web/ui"},
 	{"internal/api", "internal/web/portal", "internal/web/desk"},
 	{"internal/play"},

@@ -45,6 +45,8 @@ func TestSettingsOfTheEnvironmentAreChecked(t *testing.T) {
 		"JUMPA_GRACE":            "-5m",
 		"JUMPA_DRAIN":            "2h",
 		"JUMPA_LOG":              "xml",
+		"JUMPA_OTLP_ENDPOINT":    "collector:4317",
+		"JUMPA_OTLP_RATIO":       "1.5",
 		"JUMPA_LOG_LEVEL":        "loud",
 		"JUMPA_PUBLIC_URL":       "hie.example.my",
 		"JUMPA_CODE_COURIER_URL": "mailto:x",

@@ -36,6 +36,7 @@ type span struct {
 	route  string // pattern, once a mux has found it
 	bearer error  // why the token that came was not taken
 	log    *slog.Logger
+	end    func(route, method string, status int)
 }
 
 func (s *span) logger() *slog.Logger {
@@ -116,6 +117,9 @@ type Observer struct {
 	Proxies []netip.Prefix
 	// BodyTime is how long a body may take to arrive: 30 seconds when it is 0.
 	BodyTime time.Duration
+	// Begin begins the span of a request, whose trace the traceparent header
+	// then names; end is given the pattern of its route. Nil without spans.
+	Begin    func(r *http.Request) (ctx context.Context, end func(route, method string, status int))
 	duration *prometheus.HistogramVec
 	running  prometheus.Gauge
 	streams  *prometheus.GaugeVec
@@ -177,8 +181,12 @@ const bodyTime = 30 * time.Second
 // routes: real ones hold tokens and ids.
 func (o *Observer) Watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, s := o.Clock(), &span{trace: traceOf(r), log: o.Log}
-		ctx := auth.WithRemote(auth.WithTrace(r.Context(), s.trace), o.remote(r))
+		ctx, end := r.Context(), func(string, string, int) {}
+		if o.Begin != nil {
+			ctx, end = o.Begin(r)
+		}
+		start, s := o.Clock(), &span{trace: traceOf(r), log: o.Log, end: end}
+		ctx = auth.WithRemote(auth.WithTrace(ctx, s.trace), o.remote(r))
 		r = r.WithContext(context.WithValue(ctx, spanKey{}, s))
 		rec := &watched{ResponseWriter: w}
 		defer o.enter(rec, r)()
@@ -270,6 +278,7 @@ func (o *Observer) done(r *http.Request, s *span, rec *watched, took time.Durati
 	if !rec.stream(r) {
 		o.duration.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
 	}
+	s.end(route, method, status)
 	o.Log.Debug("request", "method", method, "route", route, "status", status, "took", took, "trace", s.trace)
 }
 

@@ -37,6 +37,7 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/record"
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/subscription"
+	"github.com/jumpa-hie/jumpa/internal/trace"
 	"github.com/jumpa-hie/jumpa/internal/web/desk"
 	"github.com/jumpa-hie/jumpa/mycore"
 )
@@ -49,6 +50,7 @@ type App struct {
 	clock    func() time.Time
 	listener net.Listener
 	server   *http.Server
+	trace    *trace.Tracer // nil without traces
 	store    store.Store
 	engine   engine // beneath store
 	took     *prometheus.HistogramVec
@@ -91,7 +93,7 @@ func startAt(ctx context.Context, cfg Config, log *slog.Logger, clock func() tim
 	}
 	a := &App{cfg: cfg, log: log, node: uuid.NewString(), clock: clock, hub: &notify.Hub{}, pause: time.Sleep, failed: make(chan error, 1)}
 	for _, step := range []func(context.Context) error{
-		a.listen, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.deliver, a.openDesk, a.keepTime,
+		a.listen, a.openTraces, a.openStore, a.openBroker, a.openCalls, a.openDomain, a.openAccess, a.openDemo, a.firstTopics, a.serve, a.deliver, a.openDesk, a.keepTime,
 	} {
 		if err := step(ctx); err != nil {
 			a.Stop()
@@ -160,13 +162,23 @@ func (a *App) listen(ctx context.Context) (err error) {
 	return nil
 }
 
+// openTraces begins to send traces, where they are asked for.
+func (a *App) openTraces(ctx context.Context) (err error) {
+	if a.cfg.OTLPEndpoint == "" {
+		return nil
+	}
+	a.trace, err = trace.Open(ctx, trace.Options{Endpoint: a.cfg.OTLPEndpoint, Ratio: a.cfg.OTLPRatio, Version: version(), Node: a.node, Log: a.log})
+	a.onStop(a.trace.Stop)
+	return err
+}
+
 func (a *App) openStore(ctx context.Context) error {
 	st, err := a.awaitStore(ctx)
 	if err != nil {
 		return err
 	}
 	timed := newMeasured(st)
-	a.store, a.engine, a.took = timed, st, timed.took
+	a.store, a.engine, a.took = a.trace.Store(timed), st, timed.took
 	a.onStop(func() {
 		if err := st.Close(); err != nil {
 			a.log.Error("the store did not close cleanly", "error", err)

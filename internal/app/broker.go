@@ -35,7 +35,7 @@ func (a *App) openBroker(ctx context.Context) error {
 		return err
 	}
 	a.onStop(a.kafka.Close)
-	a.relay = &outbox.Relay{Store: a.store, Publisher: a.kafka, Clock: a.clock, Log: a.log}
+	a.relay = &outbox.Relay{Store: a.store, Publisher: a.trace.Publisher(a.kafka), Clock: a.clock, Log: a.log}
 	if duty := a.duty(dutyRelay); duty != nil {
 		a.relay.Duty = duty
 	}

@@ -72,7 +72,8 @@ func (a *App) openCalls(ctx context.Context) error {
 		a.calls, err = jitsi.New(jitsi.Options{
 			Domain: a.cfg.JitsiDomain, XMPPDomain: a.cfg.JitsiXMPPDomain, MUC: a.cfg.JitsiMUC, AppID: a.cfg.JitsiAppID,
 			ControlURL: a.cfg.JitsiControlURL, Bearer: a.cfg.JitsiBearer, SharedSecret: []byte(a.cfg.JitsiSharedSecret),
-			Store: a.store, Vault: vault{a.store}, Secret: key, Duty: a.mine(dutyCalls), Clock: a.clock, Log: a.log,
+			Store: a.store, Vault: vault{a.store}, Secret: key, Transport: func(to http.RoundTripper) http.RoundTripper { return a.trace.Transport("video system", to) },
+			Duty: a.mine(dutyCalls), Clock: a.clock, Log: a.log,
 		})
 		if err != nil {
 			return usage("JUMPA_JITSI_…: %v", err)

@@ -48,9 +48,11 @@ type Config struct {
 	HookAllow  string        `env:"JUMPA_HOOK_ALLOW" help:"hosts, addresses and networks (such as 10.1.0.0/16), separated by commas, to which notifications of Subscriptions may be sent; all public addresses when empty"`
 	HookGiveUp time.Duration `env:"JUMPA_HOOK_GIVE_UP" help:"how long a rest-hook that fails is tried again before its Subscription is in error"`
 
-	Log      string        `env:"JUMPA_LOG" help:"how the log is written: text or json"`
-	LogLevel string        `env:"JUMPA_LOG_LEVEL" help:"debug, info, warn or error: what is less grave is not logged"`
-	Drain    time.Duration `env:"JUMPA_DRAIN" help:"how long a node that is being stopped goes on while /readyz fails, so that balancers turn away from it first; 5s behind a balancer"`
+	Log          string        `env:"JUMPA_LOG" help:"how the log is written: text or json"`
+	LogLevel     string        `env:"JUMPA_LOG_LEVEL" help:"debug, info, warn or error: what is less grave is not logged"`
+	OTLPEndpoint string        `env:"JUMPA_OTLP_ENDPOINT" help:"address of an OpenTelemetry collector that takes traces over HTTP, such as http://127.0.0.1:4318; no traces when empty"`
+	OTLPRatio    float64       `env:"JUMPA_OTLP_RATIO" help:"how many of the traces that begin here are sent, from 0 to 1; where a caller has decided, that holds"`
+	Drain        time.Duration `env:"JUMPA_DRAIN" help:"how long a node that is being stopped goes on while /readyz fails, so that balancers turn away from it first; 5s behind a balancer"`
 
 	JitsiDomain       string `env:"JUMPA_JITSI_DOMAIN" help:"jitsi: public host of its web app"`
 	JitsiControlURL   string `env:"JUMPA_JITSI_CONTROL_URL" help:"jitsi: Prosody's HTTP port on the private network"`
@@ -74,7 +76,7 @@ func Defaults() Config {
 	return Config{
 		Data: "jumpa-data", Listen: "127.0.0.1:8080", KafkaListen: "127.0.0.1:9092", UDPListen: "127.0.0.1:10000",
 		Validation: "lenient", MYCore: string(mycore.Line2024), CheckInBefore: 30 * time.Minute, Grace: 30 * time.Minute, MeetingProvider: "room", Demo: true,
-		HookGiveUp: 30 * time.Minute, Log: "text", LogLevel: "info", JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
+		HookGiveUp: 30 * time.Minute, Log: "text", LogLevel: "info", OTLPRatio: 0.1, JitsiAppID: "jumpa", JitsiXMPPDomain: "meet.jitsi",
 	}
 }
 
@@ -117,7 +119,7 @@ func (c Config) check() error {
 	if err := c.checkCalls(); err != nil {
 		return err
 	}
-	for _, u := range []struct{ name, value string }{{"JUMPA_PUBLIC_URL", c.PublicURL}, {"JUMPA_CODE_COURIER_URL", c.CodeCourierURL}} {
+	for _, u := range []struct{ name, value string }{{"JUMPA_PUBLIC_URL", c.PublicURL}, {"JUMPA_CODE_COURIER_URL", c.CodeCourierURL}, {"JUMPA_OTLP_ENDPOINT", c.OTLPEndpoint}} {
 		if u.value == "" {
 			continue
 		}
@@ -144,6 +146,9 @@ func (c Config) check() error {
 	}
 	if _, err := c.Logger(io.Discard); err != nil {
 		return err
+	}
+	if !(c.OTLPRatio >= 0 && c.OTLPRatio <= 1) { // NaN too
+		return usage("JUMPA_OTLP_RATIO must be from 0 to 1")
 	}
 	if c.Drain < 0 || c.Drain > maxDrain {
 		return usage("JUMPA_DRAIN must be from 0s to %s", maxDrain)

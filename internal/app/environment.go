@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +40,12 @@ func Read(file string, look func(string) (string, bool)) (Config, error) {
 				return cfg, usage("%s: %q is not a duration such as 30m", name, text)
 			}
 			*field = d
+		case *float64:
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return cfg, usage("%s: %q is not a number such as 0.1", name, text)
+			}
+			*field = n
 		default:
 			return cfg, fmt.Errorf("app: a setting of type %T cannot be read", field) // a programming error
 		}

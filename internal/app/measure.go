@@ -2,15 +2,14 @@ package app
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/trace"
 )
 
 // engine is a store that counts what it does.
@@ -55,19 +54,7 @@ func (m measured) Update(ctx context.Context, fn func(store.Tx) error) error {
 }
 
 func (m measured) note(kind string, begun time.Time, err error) {
-	m.took.WithLabelValues(kind, outcome(err)).Observe(time.Since(begun).Seconds())
-}
-
-// outcome tells how a transaction has ended, in one of three words: an error
-// that answers somebody is no failure.
-func outcome(err error) string {
-	switch {
-	case err == nil:
-		return "done"
-	case errors.Is(err, context.Canceled), errors.Is(err, store.ErrNotFound), fhir.Status(err) < 500:
-		return "refused"
-	}
-	return "failed"
+	m.took.WithLabelValues(kind, trace.Outcome(err)).Observe(time.Since(begun).Seconds())
 }
 
 // measure adds what the parts count to a registry.

@@ -62,6 +62,9 @@ func (a *App) routes() (h http.Handler, streams func(), err error) {
 	if observer.Proxies, err = a.cfg.proxies(); err != nil {
 		return nil, nil, err
 	}
+	if a.trace != nil {
+		observer.Begin = a.trace.Request
+	}
 	return observer.Watch(api.Tidy(mux)), func() {
 		patients.Stop()
 		sockets.Stop()

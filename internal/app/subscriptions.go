@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,7 @@ func (a *App) openSubscriptions(ctx context.Context, keeper *record.Keeper) erro
 	a.delivery = &delivery.Service{
 		Store: a.store, Records: keeper, Topics: a.topics, Base: a.base, Guard: guard, Node: node, Key: key, RefuseDemo: !a.cfg.loopback(),
 		Clock: a.clock, Log: a.log, GiveUp: a.cfg.HookGiveUp,
+		Transport: func(to http.RoundTripper) http.RoundTripper { return a.trace.Transport("deliver notification", to) },
 	}
 	return nil
 }

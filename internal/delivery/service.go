@@ -46,6 +46,8 @@ type Service struct {
 	Key     []byte // 32 bytes that seal the tokens of websockets, the same on all nodes
 	// RefuseDemo tells that accounts of a demo may not be sent anything.
 	RefuseDemo bool
+	// Transport wraps the one that notifications are sent with; nil leaves it.
+	Transport func(http.RoundTripper) http.RoundTripper
 
 	Clock   func() time.Time // time.Now when nil
 	Log     *slog.Logger     // slog.Default() when nil
@@ -89,6 +91,9 @@ func (s *Service) prepare() {
 		s.busy = map[string]string{}
 		s.listeners = map[chan struct{}]struct{}{}
 		s.client = s.Guard.client()
+		if s.Transport != nil {
+			s.client.Transport = s.Transport(s.client.Transport)
+		}
 		orDefault(&s.Poll, 500*time.Millisecond)
 		orDefault(&s.Retry, time.Second)
 		orDefault(&s.Longest, 5*time.Minute)

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"sync"
@@ -54,8 +55,9 @@ type Options struct {
 	// can then end every other where Prosody's HTTP port can be reached.
 	SharedSecret []byte
 
-	Duration     time.Duration // after which Jitsi ends a call, 8 h when 0
-	MaxOccupants int           // of a call; 0 leaves it to Jitsi
+	Duration     time.Duration                             // after which Jitsi ends a call, 8 h when 0
+	Transport    func(http.RoundTripper) http.RoundTripper // wraps the one to Prosody; nil leaves it
+	MaxOccupants int                                       // of a call; 0 leaves it to Jitsi
 	Limits       Limits
 
 	Admission meeting.Admission

@@ -47,11 +47,15 @@ type prosody struct {
 }
 
 func newProsody(base *url.URL, d *Driver) *prosody {
+	var transport http.RoundTripper = &http.Transport{Proxy: nil, MaxIdleConnsPerHost: maxIdleConns, IdleConnTimeout: 90 * time.Second}
+	if d.opts.Transport != nil {
+		transport = d.opts.Transport(transport)
+	}
 	return &prosody{
 		base: strings.TrimRight(base.Scheme+"://"+base.Host+base.Path, "/"), host: d.opts.ControlHost, muc: d.opts.MUC,
 		limits: d.opts.Limits, clock: d.opts.Clock, token: d.system, slots: make(chan struct{}, maxAtOnce),
 		client: &http.Client{
-			Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: maxIdleConns, IdleConnTimeout: 90 * time.Second},
+			Transport: transport,
 			// A redirect would carry the system token elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
