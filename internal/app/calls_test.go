@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -8,15 +9,21 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/auth"
 	"github.com/jumpa-hie/jumpa/internal/consult"
 	"github.com/jumpa-hie/jumpa/internal/meeting"
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsitest"
+	"github.com/jumpa-hie/jumpa/internal/play"
+	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/mycore"
+	"github.com/jumpa-hie/jumpa/source"
 )
 
 const shownByProsody = "shown-by-prosody-0123456789-abcdef"
@@ -147,5 +154,99 @@ func TestSettingsOfCalls(t *testing.T) {
 				t.Errorf("got %v, want a line about %s", err, c.blames)
 			}
 		})
+	}
+}
+
+// A Jitsi that does not answer delays the end of calls and nothing else, at
+// every node; the end is asked for again by the node that has the duty.
+func TestAJitsiThatHangsBehindTwoNodes(t *testing.T) {
+	c := newCluster(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	onA, onB := c.system(t, at(c.a)), c.system(t, at(c.b))
+	p := c.a.cast.Patients[0]
+	const id = "jitsi-hangs"
+	c.book(t, onB, id, p)
+	c.jitsi.Behave(jitsitest.Faults{Hang: true})
+
+	phone := play.NewPatient(at(c.a))
+	if err := phone.SignIn(ctx, p.IdentityNumber, p.SignInCode); err != nil {
+		t.Fatal(err)
+	}
+	if err := phone.CheckIn(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	token := mycore.Token(encounter(t, onB, id))
+	if _, err := onB.Activate(ctx, token); err != nil {
+		t.Fatal(err)
+	}
+	if err := phone.Await(ctx, id, "ready"); err != nil {
+		t.Fatal(err)
+	}
+	address, err := phone.Join(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credentials, err := onB.Join(ctx, token, source.JoinRequest{Name: "Dr Aminah", ID: "practitioner-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fragment, err := url.ParseQuery(address[strings.Index(address, "#")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, jwt := range []string{credentials.JWT, strings.Trim(fragment.Get("jwt"), `"`)} {
+		if _, err := c.jitsi.Join(ctx, jwt, credentials.Room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := c.jitsi.Calls("/end-meeting") + c.jitsi.Calls("/kick-participant"); n != 0 {
+		t.Errorf("a check-in and two entries asked Jitsi for %d acts", n)
+	}
+	for _, node := range []*App{c.a, c.b} {
+		if people, err := node.calls.Present(ctx, credentials.Room); err != nil || len(people) != 2 {
+			t.Errorf("present: %+v, %v", people, err)
+		}
+	}
+
+	began := time.Now()
+	if session, err := onA.End(ctx, token); err != nil || session.Status != consult.SessionEnded {
+		t.Fatalf("end: %+v, %v", session, err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+	closed := func() bool {
+		var session store.Session
+		err := c.b.store.View(ctx, func(r store.Reader) (err error) {
+			session, err = r.Session(token)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !session.Closed.IsZero()
+	}
+	if closed() || !c.jitsi.Open(credentials.Room) {
+		t.Fatal("an end was confirmed that Jitsi has not heard of")
+	}
+	if _, err := onB.Join(ctx, token, source.JoinRequest{Name: "Dr Aminah", ID: "practitioner-1"}); err == nil {
+		t.Error("somebody may join an ended session")
+	}
+	if got := encounter(t, onB, id).Get("status").String(); got != "in-progress" {
+		t.Errorf("the end of the call made the Encounter %s", got)
+	}
+
+	c.a.Stop()
+	c.jitsi.Behave(jitsitest.Faults{})
+	for tick := time.Tick(50 * time.Millisecond); !closed(); {
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			t.Fatal("the other node does not end the call")
+		}
+	}
+	if c.jitsi.Open(credentials.Room) {
+		t.Error("the call goes on")
 	}
 }

@@ -73,6 +73,7 @@ func (b *balancer) add(a *App) {
 // cluster is two nodes over one PostgreSQL, one broker and one Jitsi.
 type cluster struct {
 	a, b     *App
+	jitsi    *jitsitest.Server
 	balancer *balancer
 	kafka    string
 }
@@ -92,7 +93,7 @@ func clusterAt(t *testing.T, second func() time.Time) *cluster {
 	t.Cleanup(kafka.Stop)
 	jitsi := jitsitest.New(jitsitest.Options{Issuer: "jumpa", Audience: "jitsi", XMPPDomain: "meet.jitsi", Bearer: shownByProsody})
 	t.Cleanup(jitsi.Close)
-	c := &cluster{balancer: newBalancer(t), kafka: kafka.Addr()}
+	c := &cluster{jitsi: jitsi, balancer: newBalancer(t), kafka: kafka.Addr()}
 	database := postgrestest.Database(t)
 	node := func(demo bool, clock func() time.Time) *App {
 		cfg := laptop(t, t.TempDir())

@@ -216,11 +216,14 @@ func (p *Patient) Join(ctx context.Context, id string) (joinURL string, err erro
 	if err != nil {
 		return "", err
 	}
-	frame := find(pg.root, func(n *html.Node) bool { return n.Data == "iframe" && attr(n, "id") == "room" })
-	if frame == nil {
+	room := find(pg.root, func(n *html.Node) bool { return attr(n, "id") == "room" })
+	if room == nil {
 		return "", fmt.Errorf("the page %s has no call: %s", pg.url.Path, pg.heading())
 	}
-	return attr(frame, "src"), nil
+	if address := attr(room, "data-address"); address != "" { // of a call elsewhere
+		return address, nil
+	}
+	return attr(room, "src"), nil
 }
 
 // Rate rates a finished consultation.
