@@ -137,19 +137,45 @@ var faults = []fault{
 			c.broker.empty()
 		}
 	}},
-	{"the nodes are replaced one by one", func(c *cluster, r *rand.Rand) {
-		for _, n := range c.nodes {
-			n.stop()
-			n.start()
-			n.ready()
-			some(r, askEvery, 2*askEvery) // until the balancer knows
-		}
-	}},
+	{"the nodes are replaced one by one", func(c *cluster, r *rand.Rand) { c.replace(r) }},
+}
+
+// replace stops the nodes one after another as an upgrade does, and starts
+// them again.
+func (c *cluster) replace(r *rand.Rand) {
+	for _, n := range c.nodes {
+		n.stop()
+		n.start()
+		n.ready()
+		some(r, askEvery, 2*askEvery) // until the balancer knows
+	}
+}
+
+// TestNobodyNoticesThatNodesAreReplaced sees that every request is answered,
+// when it is sent again as documented, while all nodes are replaced.
+func TestNobodyNoticesThatNodesAreReplaced(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	seed := fromEnvironment(t, seedVariable, uint64(rand.Uint32()))
+	t.Logf("%s=%d", seedVariable, seed)
+	c := newCluster(t, 2, "embedded")
+	r := rand.New(rand.NewPCG(seed, 0))
+	l := playing(t, c.site, seed, c.restart, func() {
+		some(r, moment, short)
+		c.replace(r)
+		c.replace(r)
+	})
+	if len(l.unknown) > 0 {
+		t.Errorf("requests without an answer: %v", l.unknown)
+	}
 }
 
 // TestNothingAcknowledgedIsLostOnManyNodes plays seeds: in each, faults at
 // random times while hospitals and patients are at work, and then the audit.
 func TestNothingAcknowledgedIsLostOnManyNodes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes more than a minute")
 	}

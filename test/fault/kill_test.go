@@ -40,6 +40,7 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 }
 
 func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes more than a minute")
 	}
@@ -58,6 +59,7 @@ func TestNothingAcknowledgedIsLostWhenTheExchangeIsKilled(t *testing.T) {
 // TestNothingAcknowledgedIsLostWhenTheDiskIsFull lets the disk of one node,
 // with database and broker on it, be full now and then.
 func TestNothingAcknowledgedIsLostWhenTheDiskIsFull(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
@@ -87,7 +89,7 @@ func TestNothingAcknowledgedIsLostWhenTheDiskIsFull(t *testing.T) {
 
 // playing has hospitals and patients work at a site while strike does it harm.
 // Then everything is restarted, and asked for all that it has acknowledged.
-func playing(t *testing.T, s *site, seed uint64, restart, strike func()) {
+func playing(t *testing.T, s *site, seed uint64, restart, strike func()) *ledger {
 	t.Helper()
 	l := newLoad(t, s)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -127,6 +129,7 @@ func playing(t *testing.T, s *site, seed uint64, restart, strike func()) {
 	events, again := a.checkEvents(check, s.kafka, heard(check, t, s))
 	t.Logf("found again: %d acknowledged versions, %d changes in the audit trail, %d Encounters, %d events of their statuses (%d came more than once), %d linearizable operations; lost %d",
 		versions, audited, encounters, events, again, operations, a.lost)
+	return l.ledger
 }
 
 // strike kills the exchange at random moments: at work, and while it starts.
