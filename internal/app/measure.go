@@ -83,6 +83,12 @@ func (a *App) measure(registry prometheus.Registerer) {
 		{"jumpa_store_conflicts_total", "Updates that others got in the way of; they run again.", none, func() float64 { return float64(a.engine.Stats().Conflicts) }},
 		{"jumpa_store_retries_total", "Runs after a conflict that were in vain too.", none, func() float64 { return float64(a.engine.Stats().Retries) }},
 	}
+	counters = append(counters, metric{"jumpa_room_disagreements_total", "Times that the count of the video system was not what its events had said; it was put right.", none, func() float64 {
+		if d, ok := a.calls.(interface{ Disagreements() uint64 }); ok {
+			return float64(d.Disagreements())
+		}
+		return 0
+	}})
 	for move := range a.consult.Moves() {
 		counters = append(counters, metric{"jumpa_consultation_moves_total", "Moves of consultations from state to state; check in is one.", with("move", string(move)), func() float64 { return float64(a.consult.Moves()[move]) }})
 	}

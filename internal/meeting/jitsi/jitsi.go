@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
@@ -96,6 +97,8 @@ type Driver struct {
 	seal    *roster.Seal
 	people  *roster.Roster
 	prosody *prosody
+
+	stillOpen atomic.Uint64 // calls found open whose session has ended
 
 	mu        sync.Mutex
 	admission meeting.Admission
@@ -315,3 +318,7 @@ func (d *Driver) Kick(ctx context.Context, room, person string) error {
 	}
 	return nil
 }
+
+// Disagreements tells how often Jitsi's count was not what its events had said:
+// rooms that were gone without a word, and open ones whose session has ended.
+func (d *Driver) Disagreements() uint64 { return d.people.ClosedByCount() + d.stillOpen.Load() }

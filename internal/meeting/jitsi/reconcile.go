@@ -99,6 +99,7 @@ func (d *Driver) isOver(ctx context.Context, room string) bool {
 }
 
 func (d *Driver) endAgain(ctx context.Context, room string) {
+	d.stillOpen.Add(1)
 	if err := d.endOnce(ctx, room); err != nil && !errors.Is(err, errResting) {
 		d.opts.Log.Warn("a call is open whose session has ended", "room", room, "error", err)
 	}

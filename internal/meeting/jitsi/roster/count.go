@@ -23,7 +23,9 @@ func (b *Roster) Counted(ctx context.Context, open map[string]bool, asOf time.Ti
 		if !missed && seen.Misses == 0 {
 			return nil
 		}
-		return b.change(ctx, kept.Room, func(c *call) ([]notice, error) {
+		closed := false
+		err := b.change(ctx, kept.Room, func(c *call) ([]notice, error) {
+			closed = false
 			if !missed || !c.counted(asOf) {
 				c.Misses = 0
 				return nil, nil
@@ -31,11 +33,19 @@ func (b *Roster) Counted(ctx context.Context, open map[string]bool, asOf time.Ti
 			if c.Misses++; c.Misses < missesToClose {
 				return nil, nil
 			}
-			c.Misses = 0
+			c.Misses, closed = 0, true
 			return c.vacate(func(v *visit) bool { return v.Seen.Before(asOf) }), nil
 		})
+		if closed && err == nil {
+			b.closed.Add(1)
+		}
+		return err
 	})
 }
+
+// ClosedByCount tells how many rooms this node has closed because of counts:
+// the events that should have said so were lost.
+func (b *Roster) ClosedByCount() uint64 { return b.closed.Load() }
 
 // Sweep tells what a node could not tell before it died, ends stays of a whole
 // day, whose end was lost, and forgets rooms that are long over. One node at a

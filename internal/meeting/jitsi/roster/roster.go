@@ -16,6 +16,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,7 +44,8 @@ type Roster struct {
 	Admission func() meeting.Admission
 	Clock     func() time.Time
 
-	order [64]sync.Mutex // keeps the notices of a room in their order
+	order  [64]sync.Mutex // keeps the notices of a room in their order
+	closed atomic.Uint64  // rooms, by a count
 }
 
 // call is what is kept of a room.

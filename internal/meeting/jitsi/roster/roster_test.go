@@ -217,6 +217,9 @@ func TestTwoCountsInARowCloseARoom(t *testing.T) {
 	if told.String() != "joined aminah, left aminah" {
 		t.Errorf("told %q", told)
 	}
+	if n := b.ClosedByCount(); n != 1 {
+		t.Errorf("%d rooms were closed by counts", n)
+	}
 }
 
 func TestACountKnowsNothingOfWhoCameAfterIt(t *testing.T) {
