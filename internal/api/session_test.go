@@ -172,7 +172,7 @@ func TestFaultsShowNothing(t *testing.T) {
 	token := s.token("hospital", hospitalSecret)
 	path := sessions + "/" + s.do("POST", sessions, token, "", nil).member("token")
 	s.calls.broken = errors.New("secret detail of the video system")
-	for _, broken := range []func(){func() {}, func() { _ = s.store.Close() }} {
+	for _, broken := range []func(){func() {}, func() { s.store.broken.Store(true) }} {
 		broken()
 		r := s.do("GET", path+"/join?role=practitioner&name=Dr", token, "", nil)
 		trace := r.header.Get("X-Request-Id")

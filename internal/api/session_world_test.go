@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,7 +73,7 @@ func (c *calls) Present(context.Context, string) ([]meeting.Person, error) {
 type systems struct {
 	testing.TB
 	url      string
-	store    store.Store
+	store    *breakable
 	calls    *calls
 	tokens   *auth.Tokens
 	registry *prometheus.Registry
@@ -81,6 +82,30 @@ type systems struct {
 
 	mu  sync.Mutex
 	now time.Time
+}
+
+// breakable is a real database until its disk fails.
+type breakable struct {
+	store.Store
+	broken atomic.Bool
+}
+
+var errDisk = errors.New("the disk is closed for ever")
+
+// View implements store.Store.
+func (b *breakable) View(ctx context.Context, fn func(store.Reader) error) error {
+	if b.broken.Load() {
+		return errDisk
+	}
+	return b.Store.View(ctx, fn)
+}
+
+// Update implements store.Store.
+func (b *breakable) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if b.broken.Load() {
+		return errDisk
+	}
+	return b.Store.Update(ctx, fn)
 }
 
 // buffer is a log that may be read while it is written.
@@ -103,15 +128,16 @@ func (b *buffer) String() string {
 
 func newSystems(t testing.TB, edit ...func(*Observer)) *systems {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"))
+	sound, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
+		if err := sound.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	db := &breakable{Store: sound}
 	s := &systems{
 		TB: t, store: db, calls: &calls{}, registry: prometheus.NewRegistry(), log: &buffer{}, mux: http.NewServeMux(),
 		now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC),
