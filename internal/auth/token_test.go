@@ -188,7 +188,7 @@ func TestKnownTokenNeedsNoDatabase(t *testing.T) {
 	}
 	w.pass(time.Second)
 	_, err := tokens.Verify(t.Context(), token.Value)
-	wantCode(t, err, fhir.CodeException)
+	wantCode(t, err, fhir.CodeTransient)
 }
 
 func TestKeyIsMadeOnce(t *testing.T) {
