@@ -279,7 +279,7 @@ const organizationsAtOnce = 500
 // Bounds of a stop, which those of deploy/ leave time for.
 const (
 	maxDrain  = time.Minute
-	finishing = 10 * time.Second // for requests under way
+	finishing = 5 * time.Second // for requests under way; an answer takes far less
 )
 
 func (a *App) serve(context.Context) error {
