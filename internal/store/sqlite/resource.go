@@ -13,7 +13,27 @@ import (
 // reader implements store.Reader, and tx store.Tx, on one connection.
 type reader struct{ *conn }
 
-type tx struct{ reader }
+type tx struct {
+	reader
+	seen map[string]store.Resource // records as this transaction has read them
+}
+
+// Resource implements store.Reader. An update asks for the same few records
+// again and again.
+func (t *tx) Resource(typ, id string) (store.Resource, error) {
+	key := typ + "/" + id
+	if res, ok := t.seen[key]; ok {
+		return res, nil
+	}
+	res, err := t.reader.Resource(typ, id)
+	if err == nil {
+		if t.seen == nil {
+			t.seen = make(map[string]store.Resource, 4)
+		}
+		t.seen[key] = res
+	}
+	return res, err
+}
 
 const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
 
@@ -40,6 +60,7 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 
 // PutResource implements store.Tx.
 func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
+	delete(t.seen, r.Type+"/"+r.ID)
 	var rid, version int64
 	err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -71,6 +92,7 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 
 // Relabel implements store.Tx.
 func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
+	delete(t.seen, r.Type+"/"+r.ID)
 	var rid, version, found int64
 	if err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
 		return err

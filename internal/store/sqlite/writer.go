@@ -89,7 +89,7 @@ func (s *Store) commit(batch []*job) error {
 		if err := c.exec("SAVEPOINT job"); err != nil {
 			return errors.Join(err, c.exec("ROLLBACK"))
 		}
-		j.err = guarded(j.fn, &tx{reader{c}})
+		j.err = guarded(j.fn, &tx{reader: reader{c}})
 		if c.lost != nil {
 			return c.abandon()
 		}
