@@ -72,7 +72,7 @@ type Few func(rows Text, limit int) (int, error)
 
 // many is where a list stops being one of few: a search is led by a list only
 // when it is not so long.
-const many = 2000
+const many = 10_000
 
 // Write writes the statements of a query. few, which may be nil, tells what the
 // lists of its conditions hold. An error is that of few, of a comparison that

@@ -54,7 +54,7 @@ func BenchmarkSearchAtScale(b *testing.B) {
 // Every search of the flows is led by an index, and no long list is sorted.
 func TestFlowsUseIndexes(t *testing.T) {
 	s := fresh(t)
-	if err := storetest.Fill(t.Context(), s, 2500); err != nil {
+	if err := storetest.Fill(t.Context(), s, 11_500); err != nil {
 		t.Fatal(err)
 	}
 	unsorted := map[string]bool{
