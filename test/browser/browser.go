@@ -83,14 +83,18 @@ func Do(t *testing.T, tab context.Context, steps ...chromedp.Action[chromedp.Voi
 // moment, it is clicked again.
 func Click(t *testing.T, tab context.Context, selector string) {
 	t.Helper()
-	Until(t, tab, "there is nothing to click on at "+selector, fmt.Sprintf(`document.querySelector(%q) !== null`, selector))
-	var err error
-	for range 5 {
-		if err = chromedp.Do(tab, chromedp.Click(chromedp.CSS(selector))); err == nil {
+	ctx, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	for {
+		Until(t, ctx, "there is nothing to click on at "+selector, fmt.Sprintf(`document.querySelector(%q) !== null`, selector))
+		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
+		if err == nil {
 			return
 		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s: %v; the page says %q", selector, err, said(tab))
+		}
 	}
-	t.Fatalf("%s: %v; the page says %q", selector, err, said(tab))
 }
 
 // Network takes the network of a tab away, packets of calls included, or gives

@@ -64,7 +64,8 @@ func TestTwoPagesSeeAndHearEachOtherAndOneReloads(t *testing.T) {
 	}
 	h.clinic.await(t, "joined doctor", "joined patient")
 
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("end")), chromedp.Click(chromedp.ID("confirm-yes")))
+	browser.Click(t, doctor, "#end")
+	browser.Click(t, doctor, "#confirm-yes")
 	for _, page := range []context.Context{doctor, patient} {
 		browser.Until(t, page, "the end is not shown", `document.getElementById("finished-title").innerText === "The call has ended"`)
 	}
@@ -84,24 +85,29 @@ func TestPageButtons(t *testing.T) {
 		t.Helper()
 		wait(t, patient, what, func(s headless.Stats) bool { return ok(s.People[seat]) })
 	}
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("microphone")), chromedp.Click(chromedp.ID("camera")))
+	browser.Click(t, doctor, "#microphone")
+	browser.Click(t, doctor, "#camera")
 	sees("both off", func(p headless.PersonStats) bool { return !p.Audio && !p.Video })
 	off := patient.Stats().People[seat]
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("microphone")), chromedp.Click(chromedp.ID("camera")))
+	browser.Click(t, doctor, "#microphone")
+	browser.Click(t, doctor, "#camera")
 	sees("both on and flowing", func(p headless.PersonStats) bool {
 		return p.Audio && p.Video && p.AudioPackets > off.AudioPackets+5 && p.Frames > off.Frames+5
 	})
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("mute-all")), chromedp.Click(chromedp.ID("confirm-yes")))
+	browser.Click(t, doctor, "#mute-all")
+	browser.Click(t, doctor, "#confirm-yes")
 	wait(t, patient, "muted", func(s headless.Stats) bool { return !s.Audio })
 	browser.Until(t, doctor, "the mute is not shown", `document.getElementById("tiles").innerText.includes("microphone off")`)
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("sound-only")))
+	browser.Click(t, doctor, "#sound-only")
 	sees("sound only", func(p headless.PersonStats) bool { return p.Audio && !p.Video })
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("show-people")), chromedp.Click(chromedp.CSS("#people button")), chromedp.Click(chromedp.ID("confirm-yes")))
+	browser.Click(t, doctor, "#show-people")
+	browser.Click(t, doctor, "#people button")
+	browser.Click(t, doctor, "#confirm-yes")
 	waitEnded(t, patient, "removed")
 	browser.Until(t, doctor, "the removed person is not listed", `!document.getElementById("removed-block").hidden`)
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("leave")))
+	browser.Click(t, doctor, "#leave")
 	browser.Until(t, doctor, "leaving is not shown", `document.getElementById("finished-title").innerText === "You have left the call"`)
-	browser.Do(t, doctor, chromedp.Click(chromedp.ID("again")))
+	browser.Click(t, doctor, "#again")
 	browser.Until(t, doctor, "no way back", `document.querySelectorAll("#tiles > li").length === 1`)
 }
 

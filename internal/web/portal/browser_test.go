@@ -73,6 +73,12 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	chromium.Do(b.t, b.ctx, steps...)
 }
 
+// click clicks on what a selector finds, also while the page is replaced.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	chromium.Click(b.t, b.ctx, selector)
+}
+
 func call[P, R any](b *tab, cmd cdp.Command[P, R], params P) R {
 	b.t.Helper()
 	r, err := chromedp.Call(b.ctx, cmd, params)
@@ -215,7 +221,7 @@ func TestWaitingRoomChangesByItself(t *testing.T) {
 	b.be(person)
 	b.open(person.base + Root + "appointments/a1")
 	eval[chromedp.Void](b, "window.same = true")
-	b.do(chromedp.Click("#sound"))
+	b.click("#sound")
 	b.until(`document.getElementById("sound").getAttribute("aria-pressed") === "true"`)
 
 	v := w.views["a1"]
@@ -281,14 +287,14 @@ func TestDeviceTest(t *testing.T) {
 	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(srv.URL + Root + "device-test")
-	b.do(chromedp.Click("#start"))
+	b.click("#start")
 	b.until(visible(`[data-result="camera"]`))
 	b.until(visible(`[data-result="mic"]`))
-	b.do(chromedp.Click("#play"))
+	b.click("#play")
 	b.until(visible("#heard"))
-	b.do(chromedp.Click("#no"))
+	b.click("#no")
 	b.until(visible(`[data-result="nospeaker"]`))
-	b.do(chromedp.Click("#yes"))
+	b.click("#yes")
 	b.until(visible(`[data-result="speaker"]`))
 	b.accessible()
 	b.picture("device-works")
@@ -301,7 +307,7 @@ func TestDeviceTestWhenRefused(t *testing.T) {
 	b := newTab(t, chromium.OpenRefusing(t))
 	b.be(person)
 	b.open(srv.URL + Root + "device-test?lang=en")
-	b.do(chromedp.Click("#start"))
+	b.click("#start")
 	b.until(visible(`[data-advice="refused"]`))
 	b.accessible()
 	b.picture("device-refused")
@@ -319,7 +325,7 @@ func TestCallPage(t *testing.T) {
 	b := newTab(t, chromium.Open(t))
 	b.be(person)
 	b.open(srv.URL + Root + "appointments/a1")
-	b.do(chromedp.Click("#join"))
+	b.click("#join")
 	b.until(visible("#joined"))
 	b.until(`document.getElementById("present").textContent.includes("Menunggu Dr. Lim Mei Ling")`)
 
@@ -334,11 +340,11 @@ func TestCallPage(t *testing.T) {
 	b.until(visible("#left"))
 	b.until(`document.activeElement.id === "rejoin"`)
 	b.picture("call-left")
-	b.do(chromedp.Click("#rejoin"))
+	b.click("#rejoin")
 	b.until(visible("#joined"))
 	eval[chromedp.Void](b, `document.getElementById("room").contentWindow.say("failed")`)
 	b.until(visible("#failed"))
-	b.do(chromedp.Click("#rejoin"))
+	b.click("#rejoin")
 	b.until(visible("#joined"))
 	v.State = consult.Finished
 	w.put(aminah, v)
@@ -414,11 +420,11 @@ func TestCallOnJitsi(t *testing.T) {
 	b.until(visible("#connecting"))
 	eval[chromedp.Void](b, `jitsi.tell("readyToClose", {})`)
 	b.until(`location.pathname === "/rekodsaya/appointments/a1" && document.querySelector("#join")`)
-	b.do(chromedp.Click("#join"))
+	b.click("#join")
 	b.until(visible("#joined"))
 	eval[chromedp.Void](b, `jitsi.tell("errorOccurred", { error: { name: "conference.destroyed", isFatal: true } })`)
 	b.until(`location.pathname === "/rekodsaya/appointments/a1" && document.querySelector("#join")`)
-	b.do(chromedp.Click("#join"))
+	b.click("#join")
 	b.until(visible("#joined"))
 	eval[chromedp.Void](b, `jitsi.tell("errorOccurred", { name: "conference.connectionError", isFatal: true })`)
 	b.until(visible("#failed"))
