@@ -44,7 +44,10 @@ type Lease struct {
 	since time.Time // when it was first read so
 	until time.Time // this node holds the duty until then; zero when it does not
 
-	shown atomic.Pointer[time.Time] // until, for Held
+	// Below: for Held and Check, which wait for nobody.
+	shown atomic.Pointer[time.Time] // until
+	fence atomic.Int64              // of the duty as this node last held it
+	lost  atomic.Bool               // another node was found in its place
 }
 
 // row is the duty as it stands in the store.
@@ -79,6 +82,9 @@ func (l *Lease) Hold(ctx context.Context) (until time.Time, ok bool, err error) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	begun := l.now()
+	if l.lost.Swap(false) {
+		l.keep(time.Time{})
+	}
 	if l.until.Sub(begun) > l.term()*2/3 {
 		return l.until, true, nil
 	}
@@ -111,6 +117,7 @@ func (l *Lease) Hold(ctx context.Context) (until time.Time, ok bool, err error) 
 		return time.Time{}, false, nil
 	}
 	l.seen, l.since = next, l.now()
+	l.fence.Store(next.Fence)
 	l.keep(begun.Add(l.term())) // from before the store was asked: others count from after
 	return l.until, true, nil
 }
@@ -130,11 +137,10 @@ func (l *Lease) Held() bool {
 // Check refuses with ErrLost what a transaction of this node is about to do
 // when the duty is no longer its own.
 func (l *Lease) Check(r store.Reader) error {
-	l.mu.Lock()
-	mine := l.seen
-	l.mu.Unlock()
+	fence := l.fence.Load()
 	have, err := read(r, l.setting())
-	if err == nil && (have.Holder != l.Node || have.Fence != mine.Fence) {
+	if err == nil && (have.Holder != l.Node || have.Fence != fence) {
+		l.lost.Store(true)
 		err = ErrLost
 	}
 	return err

@@ -245,3 +245,27 @@ func TestSlowStoreTakesNoDuty(t *testing.T) {
 		t.Errorf("the holder is told %v", err)
 	}
 }
+
+// TestLostIsForgotten sees that a node which finds another in its place asks
+// again before it acts, although its own turn would go on.
+func TestLostIsForgotten(t *testing.T) {
+	st := database(t)
+	a, _ := node(st, "a", 0)
+	b, clock := node(st, "b", 0)
+	if !hold(t, a) || hold(t, b) {
+		t.Fatal("the first has not got the duty")
+	}
+	clock.pass(2 * lease.DefaultTerm)
+	if !hold(t, b) {
+		t.Fatal("the second has not taken over")
+	}
+	if !a.Held() {
+		t.Fatal("the clock of the first has moved")
+	}
+	if err := check(t, st, a); !errors.Is(err, lease.ErrLost) {
+		t.Fatalf("the first was let through: %v", err)
+	}
+	if hold(t, a) || a.Held() {
+		t.Error("the first goes on by what it knew")
+	}
+}

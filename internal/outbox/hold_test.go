@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -185,3 +186,40 @@ var (
 	_ outbox.Refusal = refusal(nil)
 	_ outbox.Duty    = (*lease.Lease)(nil)
 )
+
+// TestAside sees that a node whose own way to the broker is broken leaves the
+// work to another, and that one that is alone goes on trying.
+func TestAside(t *testing.T) {
+	st := database(t)
+	duty := func(node string) *lease.Lease { return &lease.Lease{Store: st.Store, Duty: "relay", Node: node} }
+	cut, held := make(chan int), duty("a")
+	a := relay(st, broken(cut))
+	a.Patience, a.Poll, a.Duty = time.Millisecond, time.Millisecond, held
+	commit(t, st, "x", 1, "a", "b", "a")
+	startRelay(t, a)
+	for range 5 { // steps aside in between, and comes back, for there is no other
+		<-cut
+	}
+	go func() {
+		for range cut {
+		}
+	}()
+	b, o := relay(st, nil), newOutside(all)
+	b.Publisher, b.Poll, b.Duty = o, time.Millisecond, duty("b")
+	startRelay(t, b)
+	st.untilPending(t, 0)
+	checkOrder(t, o.log, 3, true)
+	a.Stop()
+	close(cut)
+	if held.Held() {
+		t.Error("both nodes hold the duty")
+	}
+}
+
+// broken is a broker that cannot be reached.
+type broken chan int
+
+func (b broken) Publish(_ context.Context, events []store.Event) ([]store.Published, error) {
+	b <- len(events)
+	return nil, errors.New("no route to host")
+}

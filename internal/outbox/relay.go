@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jumpa-hie/jumpa/internal/lease"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -45,8 +46,10 @@ type Refusal interface {
 type Duty interface {
 	// Hold tells until when this node may publish without asking again.
 	Hold(ctx context.Context) (until time.Time, ok bool, err error)
-	// Check gives an error, in a transaction, when another node relays now.
+	// Check gives lease.ErrLost, in a transaction, when another node relays now.
 	Check(r store.Reader) error
+	// Release lets another node relay.
+	Release(ctx context.Context) error
 }
 
 // Retention is how long published events are kept, on the broker and in the
@@ -65,6 +68,7 @@ type Relay struct {
 	Poll      time.Duration    // how often to look without being woken; 500 ms when 0
 	Retry     time.Duration    // first pause after a failure, doubled up to 64 times as long; 100 ms when 0
 	Timeout   time.Duration    // for publishing one batch; 15 s when 0
+	Patience  time.Duration    // with a broker that does not answer, before another node may try; 10 s when 0
 	Retention time.Duration    // Retention when 0
 
 	once   sync.Once
@@ -80,6 +84,8 @@ type Relay struct {
 	held     map[key]hold
 	looked   time.Time // when it was decided which keys wait
 	unmarked []store.Published
+	silent   time.Time     // since when the broker has not answered; zero while it does
+	aside    time.Time     // until when the turn is left to others
 	failing  time.Duration // pause after failures of the store
 	trimmed  time.Time
 }
@@ -98,6 +104,7 @@ func (r *Relay) prepare() {
 		orDefault(&r.Poll, 500*time.Millisecond)
 		orDefault(&r.Retry, 100*time.Millisecond)
 		orDefault(&r.Timeout, 15*time.Second)
+		orDefault(&r.Patience, 10*time.Second)
 		orDefault(&r.Retention, Retention)
 		if r.Clock == nil {
 			r.Clock = time.Now
@@ -203,6 +210,9 @@ func (r *Relay) round(ctx context.Context) time.Duration {
 	if err := r.mark(ctx); err != nil {
 		return r.storeFailed(ctx, err)
 	}
+	if r.stepAside(ctx) {
+		return r.Poll
+	}
 	if len(batch) == r.Batch || len(batch) > 0 && len(pending) == r.window {
 		return 0
 	}
@@ -214,15 +224,40 @@ func (r *Relay) turn(ctx context.Context) (until time.Time, mine bool) {
 	if r.Duty == nil {
 		return time.Time{}, true
 	}
+	if time.Now().Before(r.aside) {
+		return time.Time{}, false
+	}
 	until, mine, err := r.Duty.Hold(ctx)
 	if err != nil && ctx.Err() == nil {
 		r.Log.Error("whose turn it is to relay cannot be found out; trying again", "error", err)
 	}
-	if !mine { // another node sends again what is not marked
-		r.unmarked, r.window = nil, r.Batch
-		clear(r.held)
+	if !mine {
+		r.forget()
 	}
 	return until, mine
+}
+
+// forget leaves all that is pending to another node, which sends again what is
+// not marked.
+func (r *Relay) forget() {
+	r.unmarked, r.window, r.silent = nil, r.Batch, time.Time{}
+	clear(r.held)
+}
+
+// stepAside gives the turn up when the broker has not answered this node for
+// too long: its way there may be broken while that of another is not.
+func (r *Relay) stepAside(ctx context.Context) bool {
+	if r.Duty == nil || r.silent.IsZero() || time.Since(r.silent) < r.Patience {
+		return false
+	}
+	if err := r.Duty.Release(ctx); err != nil {
+		r.storeFailed(ctx, err)
+		return false
+	}
+	r.Log.Warn("the brokers do not answer this node; another node may try", "silent", time.Since(r.silent))
+	r.forget()
+	r.aside = time.Now().Add(4 * r.Poll) // the others look once in a poll
+	return true
 }
 
 func (r *Relay) pending(ctx context.Context, limit int) (events []store.Event, err error) {
@@ -271,6 +306,12 @@ func (r *Relay) publish(ctx context.Context, until time.Time, events []store.Eve
 		}
 		tried[keyOf(e)] = is
 	}
+	switch {
+	case len(published) > 0 || len(refused) > 0:
+		r.silent = time.Time{}
+	case r.silent.IsZero() && ctx.Err() == nil:
+		r.silent = r.looked
+	}
 	r.settle(ctx, tried, len(events) == 1, err)
 }
 
@@ -304,6 +345,11 @@ func (r *Relay) change(ctx context.Context, fn func(store.Tx) error) error {
 func (r *Relay) storeFailed(ctx context.Context, err error) time.Duration {
 	if ctx.Err() != nil {
 		return 0
+	}
+	if errors.Is(err, lease.ErrLost) {
+		r.Log.Info("another node relays now")
+		r.forget()
+		return r.Poll
 	}
 	r.failing = r.longer(r.failing)
 	r.Log.Error("the outbox cannot be read or written; trying again", "pause", r.failing, "error", err)
