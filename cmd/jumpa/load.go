@@ -13,6 +13,7 @@ type loadCommand struct {
 	Rate     int           `default:"200" help:"Check-ins a second."`
 	Clients  int           `default:"64" help:"Simultaneous callers of the FHIR interface."`
 	Duration time.Duration `default:"60s" help:"Length of each measured part."`
+	Nodes    []string      `placeholder:"URL,…" help:"URLs of further nodes of the exchange: requests go to all of them in turn."`
 }
 
 // Run measures and fails when a request failed or an event was lost.
@@ -25,7 +26,7 @@ func (l loadCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	load := play.Load{Options: o, Rate: max(1, l.Rate), Clients: max(1, l.Clients), Duration: max(time.Second, l.Duration)}
+	load := play.Load{Options: o, Rate: max(1, l.Rate), Clients: max(1, l.Clients), Duration: max(time.Second, l.Duration), Nodes: l.Nodes}
 	if l.Kind == "fhir" {
 		return load.FHIR(ctx)
 	}

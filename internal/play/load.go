@@ -28,6 +28,37 @@ type Load struct {
 	Rate     int           // check-ins a second
 	Clients  int           // simultaneous callers of the FHIR interface
 	Duration time.Duration // of the measured part
+	Nodes    []string      // URLs of further nodes of the exchange: requests go to all in turn
+}
+
+// spread sends each request to the next of several nodes, as a balancer does.
+type spread struct {
+	*http.Transport
+	nodes []*url.URL
+	turn  atomic.Uint64
+}
+
+// transport makes what brings requests to the nodes, with so many connections
+// to each of them.
+func (l Load) transport(connections int) (*spread, error) {
+	s := &spread{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	s.MaxIdleConnsPerHost, s.MaxIdleConns = connections, 0
+	for _, text := range append([]string{l.Server}, l.Nodes...) {
+		node, err := url.Parse(text)
+		if err != nil || node.Host == "" {
+			return nil, fmt.Errorf("%q is not the URL of a node", text)
+		}
+		s.nodes = append(s.nodes, node)
+	}
+	return s, nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *spread) RoundTrip(req *http.Request) (*http.Response, error) {
+	node := s.nodes[s.turn.Add(1)%uint64(len(s.nodes))]
+	req = req.Clone(req.Context())
+	req.URL.Scheme, req.URL.Host = node.Scheme, node.Host
+	return s.Transport.RoundTrip(req)
 }
 
 // meter collects what requests took, and tells how it goes once a second.
@@ -112,8 +143,10 @@ func (l Load) system(ctx context.Context) (*source.Client, error) {
 	if len(l.People) == 0 {
 		return nil, errors.New("load needs a patient with RekodSaya, there is none")
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = max(64, l.Clients)
+	transport, err := l.transport(max(64, l.Clients))
+	if err != nil {
+		return nil, err
+	}
 	sys, err := source.New(source.Config{
 		Server: l.Server, ClientID: l.Client.ID, ClientSecret: l.Client.Secret, Kafka: l.Kafka,
 		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
@@ -256,8 +289,10 @@ func (t tap) checkIn(ctx context.Context) error {
 
 // prepare signs the patients in and books all appointments of the burst.
 func (l Load) prepare(ctx context.Context, sys *source.Client) ([]tap, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 512
+	transport, err := l.transport(512)
+	if err != nil {
+		return nil, err
+	}
 	count := 1 + l.Rate*int(l.Duration.Seconds()) // the first one shows that the consumer is at work
 	taps := make([]tap, count)
 	people := l.People[:min(len(l.People), count)]

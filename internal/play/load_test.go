@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,6 +146,39 @@ func TestLoadOfCheckIns(t *testing.T) {
 	}
 }
 
+// Every other request goes to the second of two nodes.
+func TestLoadOnTwoNodes(t *testing.T) {
+	o, out := exchange(t)
+	server, err := url.Parse(o.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var passed atomic.Int64
+	proxy := httputil.NewSingleHostReverseProxy(server)
+	second := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		passed.Add(1)
+		proxy.ServeHTTP(w, r)
+	}))
+	defer second.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	load := Load{Options: o, Rate: 10, Clients: 4, Duration: time.Second, Nodes: []string{second.URL}}
+	if err := load.FHIR(ctx); err != nil {
+		t.Fatal(err)
+	}
+	written, read := numbers(t, out.String(), `PUT Appointment +(\d+) in`), numbers(t, out.String(), `GET by id +(\d+) in`)
+	if sent, got := int64(written[0]+read[0]), passed.Load(); got < sent/2-2 || got > sent/2+4 {
+		t.Errorf("%d of %d requests went to the second node", got, sent)
+	}
+	before := passed.Load()
+	if err := load.CheckIns(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if passed.Load()-before < 10 { // as many bookings, as many check-ins
+		t.Errorf("%d requests of a burst went to the second node", passed.Load()-before)
+	}
+}
+
 // A burst may be smaller than the number of patients.
 func TestLoadOfOneCheckIn(t *testing.T) {
 	o, out := exchange(t)
@@ -169,6 +206,11 @@ func TestLoadThatFails(t *testing.T) {
 		change(&o)
 		return Load{Options: o, Rate: 5, Clients: 2, Duration: time.Second}
 	}
+	with := func(nodes []string) Load {
+		l := changed(func(*Options) {})
+		l.Nodes = nodes
+		return l
+	}
 	for _, c := range []struct {
 		name  string
 		load  Load
@@ -182,6 +224,8 @@ func TestLoadThatFails(t *testing.T) {
 		{"a wrong secret for check-ins", changed(func(o *Options) { o.Client.Secret = "guess" }), Load.CheckIns, "401"},
 		{"a wrong sign-in code", changed(func(o *Options) { o.People[0].Code = "000000x" }), Load.CheckIns, "sign"},
 		{"a service of nobody", changed(func(o *Options) { o.Service = "nobody" }), Load.CheckIns, "404"},
+		{"a node without an address", with([]string{"node-2"}), Load.FHIR, "node-2"},
+		{"a node that is away", with([]string{"http://127.0.0.1:1"}), Load.CheckIns, "refused"},
 		{"nobody there", changed(func(o *Options) { o.Server = "http://127.0.0.1:1" }), Load.FHIR, "cannot be reached"},
 	} {
 		err := c.drive(c.load, ctx)
