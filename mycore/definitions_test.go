@@ -9,6 +9,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir/fhirpath"
 	"github.com/jumpa-hie/jumpa/fhir/fhirxml"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 	"github.com/jumpa-hie/jumpa/fhir/validate"
 )
 
@@ -57,7 +58,7 @@ func TestDefinitionsAreWhole(t *testing.T) {
 	}
 	for _, doc := range Definitions() {
 		for n := range doc.All("differential.element.binding.valueSet") {
-			if _, ofR4 := r4.LookupValueSet(n.String()); !urls[n.String()] && !ofR4 {
+			if _, ofR4 := terminology.R4().ValueSet(n.String()); !urls[n.String()] && !ofR4 {
 				t.Errorf("%s binds to %s, which is not there", doc.Get("url"), n)
 			}
 		}

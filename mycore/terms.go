@@ -18,30 +18,6 @@ var Terms = sync.OnceValue(func() *terminology.Service {
 	return s
 })
 
-// valueSetNamed gives a value set for validation, where one is known.
-func valueSetNamed(url string) (validate.Codes, bool) {
-	set, err := Terms().Set(url)
-	return codesOf{set}, err == nil
-}
-
-// codesOf lets pass what nobody can call wrong.
-type codesOf struct{ *terminology.Set }
-
-func (c codesOf) Has(system, code string) bool {
-	return c.Contains(system, code) != terminology.Out
-}
-
-// Some gives codes for messages.
-func (c codesOf) Some(most int) (names []string) {
-	all := c.Codings()
-	for _, coding := range all[:min(len(all), most)] {
-		names = append(names, coding.Code)
-	}
-	return names
-}
-
-func (c codesOf) HasCode(code string) bool { return c.Set.HasCode(code) || !c.Complete() }
-
 // judgeCode tells whether a code system has a code under a display. The
 // displays of MY Core are not compared: the guide's samples have wrong ones.
 func judgeCode(system, code, display string) validate.CodeFault {

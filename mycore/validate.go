@@ -32,7 +32,7 @@ type Validator struct {
 // NewValidator makes a Validator for a line. Of the options it fills in what it
 // knows itself: codes and value sets.
 func NewValidator(line Line, opts validate.Options) *Validator {
-	opts.ValueSets, opts.Code = valueSetNamed, judgeCode
+	opts.Terms, opts.Code = Terms, judgeCode
 	opts.Searches = true // the exchange resolves them wherever they stand
 	v := &Validator{engine: validate.New(opts), line: line}
 	if err := v.engine.AddProfiles(profilesOf(line)...); err != nil {

@@ -1,9 +1,9 @@
 // Package r4 knows what FHIR R4 (4.0.1) says about resources: which elements a
-// type has, in what order, how often and of which type, which codes are
-// required, which rules hold, which search parameters exist, and what belongs
-// to a patient or another compartment.
+// type has, in what order, how often and of which type, which value sets they
+// are bound to, which rules hold, which search parameters exist, and what
+// belongs to a patient or another compartment.
 //
-// The definitions are data: five text files made from HL7's own release by
+// The definitions are data: four text files made from HL7's own release by
 // the program in gen (go generate), embedded, and read at the first question
 // that needs them, a few milliseconds each. All that is handed out is shared
 // by everyone and must not be changed; it may be read by many goroutines.
@@ -20,10 +20,9 @@
 // search parameters (the release lists none).
 //
 // The package stops at facts. It does not validate, evaluates no expression,
-// knows no profile but those that R4 itself puts on its data types
-// (SimpleQuantity, MoneyQuantity), and holds the codes of a value set only
-// where an element requires them and the release lists them all: currencies,
-// media types and units of measure are not among them.
+// and knows no profile but those that R4 itself puts on its data types
+// (SimpleQuantity, MoneyQuantity). The codes of value sets are in package
+// terminology.
 package r4
 
 //go:generate go run ./gen .

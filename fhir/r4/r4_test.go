@@ -38,10 +38,6 @@ func TestIndexHoldsTheWholeRelease(t *testing.T) {
 		})
 	}
 	got["search parameters"] = len(searches().byURL)
-	got["value sets"] = len(valueSets())
-	for _, vs := range valueSets() {
-		got["codes"] += len(vs.Codes)
-	}
 	got["compartments"] = len(Compartments())
 	for _, c := range Compartments() {
 		got["members of compartments"] += len(c.Members)
@@ -51,7 +47,7 @@ func TestIndexHoldsTheWholeRelease(t *testing.T) {
 		"resource types": 148, "complex types": 43, "primitive types": 20, "abstract types": 4,
 		"resource types of documents": 146, "elements": 7691, "types of elements": 8226, "targets": 1631,
 		"constraints": 8944, "choices": 186, "content references": 55, "modifiers": 905, "summary elements": 3276,
-		"bindings": 1160, "search parameters": 1377, "value sets": 220, "codes": 2066,
+		"bindings": 1160, "search parameters": 1377,
 	}
 	for what, n := range want {
 		if got[what] != n {
@@ -379,76 +375,10 @@ func TestSearchParametersOfAType(t *testing.T) {
 	}
 }
 
-func TestValueSetsListTheirCodes(t *testing.T) {
-	const prefix = "http://hl7.org/fhir/ValueSet/"
-	for _, c := range []struct {
-		set, system, code string
-		want              bool
-	}{
-		{"appointmentstatus", "http://hl7.org/fhir/appointmentstatus", "checked-in", true},
-		{"appointmentstatus", "http://hl7.org/fhir/appointmentstatus", "no-show", false},
-		{"appointmentstatus", "http://hl7.org/fhir/encounter-status", "arrived", false},
-		{"encounter-status", "http://hl7.org/fhir/encounter-status", "in-progress", true},
-		{"administrative-gender", "http://hl7.org/fhir/administrative-gender", "female", true},
-		{"resource-types", "http://hl7.org/fhir/resource-types", "Slot", true},
-		{"units-of-time", "http://unitsofmeasure.org", "min", true},
-		{"all-types", "http://hl7.org/fhir/data-types", "HumanName", true},
-		{"all-types", "http://hl7.org/fhir/resource-types", "Patient", true},
-	} {
-		vs, ok := LookupValueSet(prefix + c.set)
-		if !ok {
-			t.Errorf("%s is missing", c.set)
-			continue
-		}
-		if vs.Has(c.system, c.code) != c.want {
-			t.Errorf("%s has %s|%s: not %v", c.set, c.system, c.code, c.want)
-		}
-		if c.want && !vs.HasCode(c.code) {
-			t.Errorf("%s does not have %s", c.set, c.code)
-		}
-	}
-	vs, _ := LookupValueSet(prefix + "appointmentstatus")
-	want := Code{"http://hl7.org/fhir/appointmentstatus", "noshow", "No Show"}
-	if len(vs.Codes) != 10 || !slices.Contains(vs.Codes, want) || vs.HasCode("no-show") {
-		t.Errorf("appointmentstatus: %+v", vs.Codes)
-	}
-}
-
-// What an element requires and the index cannot list is this, and no more.
-func TestRequiredValueSetsThatCannotBeListed(t *testing.T) {
-	missing := map[string]bool{}
-	for _, typ := range Types() {
-		each(typ.Root, func(e *Element) {
-			if e.Binding != nil && e.Binding.Strength == "required" {
-				if vs, ok := LookupValueSet(e.Binding.ValueSet); !ok {
-					missing[e.Binding.ValueSet] = true
-				} else if len(vs.Codes) == 0 {
-					t.Errorf("%s has no codes", vs.URL)
-				}
-			}
-		})
-	}
-	want := map[string]bool{
-		"http://hl7.org/fhir/ValueSet/currencies": true, "http://hl7.org/fhir/ValueSet/mimetypes": true,
-		"http://hl7.org/fhir/ValueSet/ucum-units": true, "http://loinc.org/vs/LL379-9": true,
-	}
-	for url := range missing {
-		if !want[url] {
-			t.Errorf("%s is required and not listed", url)
-		}
-	}
-	if len(missing) != len(want) {
-		t.Errorf("%d are missing, want %d", len(missing), len(want))
-	}
-}
-
 func TestFirstQuestionsMayComeAtOnce(t *testing.T) {
-	defer func(a func() map[string]*Type, b func() *searchIndex, c func() map[string]*ValueSet) {
-		types, searches, valueSets = a, b, c
-	}(types, searches, valueSets)
+	defer func(a func() map[string]*Type, b func() *searchIndex) { types, searches = a, b }(types, searches)
 	types = sync.OnceValue(func() map[string]*Type { return parseTypes(typesText) })
 	searches = sync.OnceValue(func() *searchIndex { return parseSearch(searchText) })
-	valueSets = sync.OnceValue(func() map[string]*ValueSet { return parseValueSets(valueSetsText) })
 
 	var wait sync.WaitGroup
 	start := make(chan struct{})
@@ -458,9 +388,6 @@ func TestFirstQuestionsMayComeAtOnce(t *testing.T) {
 			<-start
 			if _, ok := LookupSearchParameter("Patient", "birthdate"); !ok {
 				t.Error("Patient has no birthdate parameter")
-			}
-			if _, ok := LookupValueSet("http://hl7.org/fhir/ValueSet/slotstatus"); !ok {
-				t.Error("slotstatus is missing")
 			}
 			typ, _ := LookupType("Patient")
 			found[i], _, _ = typ.Element("contact.gender")
@@ -533,7 +460,7 @@ func TestIndexIsSmall(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	a, b, c := parseTypes(typesText), parseSearch(searchText), parseValueSets(valueSetsText)
+	a, b := parseTypes(typesText), parseSearch(searchText)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	kept := int64(after.HeapAlloc) - int64(before.HeapAlloc)
@@ -541,19 +468,17 @@ func TestIndexIsSmall(t *testing.T) {
 	if kept > 20<<20 {
 		t.Errorf("the index takes %d bytes", kept)
 	}
-	if len(typesText)+len(searchText)+len(valueSetsText) > 1<<20 {
+	if len(typesText)+len(searchText) > 1<<20 {
 		t.Error("the files are larger than 1 MB")
 	}
 	runtime.KeepAlive(a)
 	runtime.KeepAlive(b)
-	runtime.KeepAlive(c)
 }
 
 func BenchmarkLoad(b *testing.B) {
 	for name, load := range map[string]func(){
-		"types":     func() { parseTypes(typesText) },
-		"search":    func() { parseSearch(searchText) },
-		"valuesets": func() { parseValueSets(valueSetsText) },
+		"types":  func() { parseTypes(typesText) },
+		"search": func() { parseSearch(searchText) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

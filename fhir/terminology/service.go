@@ -57,6 +57,12 @@ func New(o Options) (*Service, error) {
 	return s, nil
 }
 
+// R4 gives the Service that knows R4 alone.
+var R4 = sync.OnceValue(func() *Service {
+	s, _ := New(Options{}) // the error is that of a document, and there is none
+	return s
+})
+
 // CodeSystem gives a code system by its URL. Behind a | may stand the version,
 // which must be the one that is known.
 func (s *Service) CodeSystem(url string) (*CodeSystem, bool) {

@@ -94,6 +94,12 @@ func TestContains(t *testing.T) {
 		{vs + "administrative-gender|4.0.1", genderSystem, "female", terminology.In},
 		{vs + "administrative-gender|4.0", genderSystem, "female", terminology.In},
 		{vs + "administrative-gender", "", "female", terminology.Out},
+		{vs + "appointmentstatus", "http://hl7.org/fhir/appointmentstatus", "checked-in", terminology.In},
+		{vs + "appointmentstatus", "http://hl7.org/fhir/appointmentstatus", "no-show", terminology.Out}, // noshow
+		{vs + "appointmentstatus", "http://hl7.org/fhir/encounter-status", "arrived", terminology.Out},
+		{vs + "units-of-time", "http://unitsofmeasure.org", "min", terminology.In},
+		{vs + "all-types", "http://hl7.org/fhir/data-types", "HumanName", terminology.In},
+		{vs + "all-types", "http://hl7.org/fhir/resource-types", "Patient", terminology.In},
 		{vs + "encounter-status", "http://hl7.org/fhir/encounter-status", "in-progress", terminology.In},
 		{vs + "encounter-status", "http://hl7.org/fhir/encounter-status", "in progress", terminology.Out},
 		{v3 + "ActEncounterCode", v3code + "ActCode", "VR", terminology.In},

@@ -3,18 +3,30 @@ package validate
 import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 )
 
-// codes gives the codes of a value set, where all are known.
-func (v *Validator) codes(url string) (Codes, bool) {
-	url = unversioned(url)
-	if vs, ok := r4.LookupValueSet(url); ok {
-		return vs, true
+// codes are those of a value set. What nobody can call wrong is among them.
+type codes struct{ set *terminology.Set }
+
+// codes gives the codes of a value set that is known.
+func (v *Validator) codes(url string) (codes, bool) {
+	set, err := v.opts.Terms().Set(unversioned(url))
+	return codes{set}, err == nil
+}
+
+// hasCode tells whether a code is among them in any system.
+func (c codes) hasCode(code string) bool { return c.set.HasCode(code) || !c.set.Complete() }
+
+func (c codes) has(system, code string) bool { return c.set.Contains(system, code) != terminology.Out }
+
+// some names codes for messages.
+func (c codes) some(most int) (names []string) {
+	all := c.set.Codings()
+	for _, coding := range all[:min(len(all), most)] {
+		names = append(names, coding.Code)
 	}
-	if v.opts.ValueSets != nil {
-		return v.opts.ValueSets(url)
-	}
-	return nil, false
+	return names
 }
 
 // bound judges a coded element by the binding that R4 has for it, and its codes
@@ -60,7 +72,7 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 		return
 	}
 	list := ""
-	if names := some(set, 13); names != nil {
+	if names := set.some(13); names != nil {
 		list = " Use " + oneOf(names) + "."
 	}
 	if strength == "required" {
@@ -74,19 +86,6 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 	if coded {
 		r.warn(s, fhir.CodeCodeInvalid, "The code is not in the value set %s. Use one of its codes when one fits.", valueSet)
 	}
-}
-
-// some gives codes of a value set, where it can name them.
-func some(set Codes, most int) (names []string) {
-	switch set := set.(type) {
-	case *r4.ValueSet:
-		for _, c := range set.Codes[:min(len(set.Codes), most)] {
-			names = append(names, c.Code)
-		}
-	case Lister:
-		return set.Some(most)
-	}
-	return names
 }
 
 // codedType tells whether a value of a type is a code. A text or a URI is one
@@ -103,7 +102,7 @@ func codedType(el *r4.Element, typ string) bool {
 
 // hasCode tells whether a coded value has a code of the set, and whether it has
 // a code at all.
-func hasCode(set Codes, typ string, n fhir.Node) (in, coded bool) {
+func hasCode(set codes, typ string, n fhir.Node) (in, coded bool) {
 	switch typ {
 	case "CodeableConcept":
 		for c := range n.All("coding") {
@@ -112,11 +111,11 @@ func hasCode(set Codes, typ string, n fhir.Node) (in, coded bool) {
 		}
 		return in, coded
 	case "code", "string", "uri":
-		return set.HasCode(n.String()), true
+		return set.hasCode(n.String()), true
 	}
 	code := n.Get("code") // of a Coding or a Quantity
 	if code.Kind() != fhir.String {
 		return false, false
 	}
-	return set.Has(n.Get("system").String(), code.String()), true
+	return set.has(n.Get("system").String(), code.String()), true
 }

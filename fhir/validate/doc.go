@@ -24,9 +24,8 @@
 // # Where it stops
 //
 // Codes are judged only where all codes of a value set or a code system are
-// known: those that R4 requires and lists, and what Options.ValueSets and
-// Options.Code add, for which package terminology has the answers. A reference
-// is judged by its form and its type; whether its target exists is asked of
+// known, as package terminology has them: value sets by Options.Terms, code
+// systems by what Options.Code says of them. A reference is judged by its form and its type; whether its target exists is asked of
 // Options.References. Rules that cannot be evaluated are in the list that
 // Skipped gives, and a rule that fails on one document is a warning.
 package validate

@@ -80,14 +80,14 @@ var profiled = []struct{ name, typ, elements, document, want string }{
 	{"a choice by the name of one type, there", "Observation", el("Observation.valueQuantity.unit", `"min":1`), observation(`"valueQuantity":{"value":1}`), "error min at Observation.value.ofType(Quantity).unit"},
 	{"a fixed value", "Patient", el("Patient.active", `"fixedBoolean":true`), patient(`"active":false`), "error fixed at Patient.active"},
 	{"a fixed value that is kept", "Patient", el("Patient.active", `"fixedBoolean":true`), patient(`"active":true`), ""},
-	{"a fixed value of a data type has nothing beside it", "Patient", el("Patient.maritalStatus", `"fixedCodeableConcept":{"text":"x"}`), patient(`"maritalStatus":{"text":"x","coding":[{"code":"y"}]}`), "error fixed at Patient.maritalStatus"},
-	{"a pattern", "Patient", el("Patient.maritalStatus", `"patternCodeableConcept":{"coding":[{"system":"http://x","code":"y"}]}`), patient(`"maritalStatus":{"coding":[{"code":"a"},{"system":"http://x","code":"y","display":"z"}]}`), ""},
-	{"a pattern that is broken", "Patient", el("Patient.maritalStatus", `"patternCodeableConcept":{"coding":[{"system":"http://x","code":"y"}]}`), patient(`"maritalStatus":{"coding":[{"system":"http://x"},{"code":"y"}]}`), "error pattern at Patient.maritalStatus"},
+	{"a fixed value of a data type has nothing beside it", "Patient", el("Patient.communication.language", `"fixedCodeableConcept":{"text":"x"}`), patient(`"communication":[{"language":{"text":"x","coding":[{"code":"y"}]}}]`), "error fixed at Patient.communication[0].language"},
+	{"a pattern", "Patient", el("Patient.communication.language", `"patternCodeableConcept":{"coding":[{"system":"http://x","code":"y"}]}`), patient(`"communication":[{"language":{"coding":[{"code":"a"},{"system":"http://x","code":"y","display":"z"}]}}]`), ""},
+	{"a pattern that is broken", "Patient", el("Patient.communication.language", `"patternCodeableConcept":{"coding":[{"system":"http://x","code":"y"}]}`), patient(`"communication":[{"language":{"coding":[{"system":"http://x"},{"code":"y"}]}}]`), "error pattern at Patient.communication[0].language"},
 	{"a pattern with a number written otherwise", "Observation", el("Observation.value[x]", `"patternQuantity":{"value":1.0}`), observation(`"valueQuantity":{"value":1.00,"unit":"mg"}`), ""},
 	{"a pattern with another number", "Observation", el("Observation.value[x]", `"patternQuantity":{"value":1.0}`), observation(`"valueQuantity":{"value":1.01}`), "error pattern at Observation.value.ofType(Quantity)"},
-	{"a fixed list in another order", "Patient", el("Patient.maritalStatus", `"fixedCodeableConcept":{"coding":[{"code":"a"},{"code":"b"}]}`), patient(`"maritalStatus":{"coding":[{"code":"b"},{"code":"a"}]}`), "error fixed at Patient.maritalStatus"},
-	{"a fixed list that goes on", "Patient", el("Patient.maritalStatus", `"fixedCodeableConcept":{"coding":[{"code":"a"}]}`), patient(`"maritalStatus":{"coding":[{"code":"a"},{"code":"b"}]}`), "error fixed at Patient.maritalStatus"},
-	{"a fixed list", "Patient", el("Patient.maritalStatus", `"fixedCodeableConcept":{"coding":[{"system":"http://x","code":"a"}]}`), patient(`"maritalStatus":{"coding":[{"code":"a","system":"http://x"}]}`), ""},
+	{"a fixed list in another order", "Patient", el("Patient.communication.language", `"fixedCodeableConcept":{"coding":[{"code":"a"},{"code":"b"}]}`), patient(`"communication":[{"language":{"coding":[{"code":"b"},{"code":"a"}]}}]`), "error fixed at Patient.communication[0].language"},
+	{"a fixed list that goes on", "Patient", el("Patient.communication.language", `"fixedCodeableConcept":{"coding":[{"code":"a"}]}`), patient(`"communication":[{"language":{"coding":[{"code":"a"},{"code":"b"}]}}]`), "error fixed at Patient.communication[0].language"},
+	{"a fixed list", "Patient", el("Patient.communication.language", `"fixedCodeableConcept":{"coding":[{"system":"http://x","code":"a"}]}`), patient(`"communication":[{"language":{"coding":[{"code":"a","system":"http://x"}]}}]`), ""},
 	{"a binding on a choice asks only codes", "Observation", el("Observation.value[x]", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), observation(`"valueString":"x"`), ""},
 	{"a binding on a choice, broken", "Observation", el("Observation.value[x]", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), observation(`"valueCodeableConcept":{"coding":[{"system":"http://hl7.org/fhir/administrative-gender","code":"x"}]}`), "error binding at Observation.value.ofType(CodeableConcept)"},
 	{"the least date", "Patient", el("Patient.birthDate", `"minValueDate":"1900-01-01"`), patient(`"birthDate":"1899-12-31"`), "error minValue at Patient.birthDate"},
@@ -109,16 +109,16 @@ var profiled = []struct{ name, typ, elements, document, want string }{
 		el("Patient.communication.language", `"id":"Patient.communication:male.language","binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`),
 		patient(`"communication":[{"language":{"coding":[{"system":"http://x","code":"male"}]}}]`), "error min:male at Patient.communication"},
 
-	{"a rule that asks for a value set", "Patient", el("Patient.maritalStatus", `"constraint":[{"key":"x-1","severity":"error","human":"In it.","expression":"memberOf('http://hl7.org/fhir/ValueSet/administrative-gender')"}]`), patient(`"maritalStatus":{"coding":[{"system":"http://x","code":"male"}]}`), "error x-1 at Patient.maritalStatus"},
-	{"a rule that asks for a value set nobody knows", "Patient", el("Patient.maritalStatus", `"constraint":[{"key":"x-1","severity":"error","human":"In it.","expression":"memberOf('http://x')"}]`), patient(`"maritalStatus":{"text":"x"}`), "warning x-1 at Patient.maritalStatus"},
+	{"a rule that asks for a value set", "Patient", el("Patient.communication.language", `"constraint":[{"key":"x-1","severity":"error","human":"In it.","expression":"memberOf('http://hl7.org/fhir/ValueSet/administrative-gender')"}]`), patient(`"communication":[{"language":{"coding":[{"system":"http://x","code":"male"}]}}]`), "error x-1 at Patient.communication[0].language"},
+	{"a rule that asks for a value set nobody knows", "Patient", el("Patient.communication.language", `"constraint":[{"key":"x-1","severity":"error","human":"In it.","expression":"memberOf('http://x')"}]`), patient(`"communication":[{"language":{"text":"x"}}]`), "warning x-1 at Patient.communication[0].language"},
 	{"a rule that does not fit what is there", "Patient", el("Patient", `"constraint":[{"key":"x-1","severity":"error","human":"One.","expression":"name.text.length() > 1"}]`), patient(`"name":[{"text":"a"},{"text":"b"}]`), "warning x-1 at Patient"},
 	{"a rule that asks for a profile nobody knows", "Patient", el("Patient", `"constraint":[{"key":"x-1","severity":"error","human":"As x.","expression":"conformsTo('http://x')"}]`), patient(`"active":true`), "warning x-1 at Patient"},
 	{"the parts of an extension", "Extension", el("Extension.url", `"fixedUri":"http://example.org/StructureDefinition/x"`), patient(`"active":true`), "error profile at Patient"},
 	{"a slice for all that belong to no other", "Patient", sliced("closed", "false") + `,` + el("Patient.identifier", `"id":"Patient.identifier:@default","sliceName":"@default","max":"1"`) + `,` +
 		el("Patient.identifier.value", `"id":"Patient.identifier:@default.value","max":"0"`),
 		patient(`"identifier":[{"system":"http://mrn","value":"1"},{"system":"http://x","value":"1"}]`), "error max at Patient.identifier[1].value"},
-	{"a binding that is narrowed", "Patient", el("Patient.maritalStatus", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1"}`), patient(`"maritalStatus":{"text":"x"}`), "error binding at Patient.maritalStatus"},
-	{"a binding that is extensible", "Patient", el("Patient.maritalStatus", `"binding":{"strength":"extensible","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), patient(`"maritalStatus":{"coding":[{"code":"x"}]}`), "warning binding at Patient.maritalStatus"},
+	{"a binding that is narrowed", "Patient", el("Patient.communication.language", `"binding":{"strength":"required","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1"}`), patient(`"communication":[{"language":{"text":"x"}}]`), "error binding at Patient.communication[0].language"},
+	{"a binding that is extensible", "Patient", el("Patient.communication.language", `"binding":{"strength":"extensible","valueSet":"http://hl7.org/fhir/ValueSet/administrative-gender"}`), patient(`"communication":[{"language":{"coding":[{"code":"x"}]}}]`), "warning binding at Patient.communication[0].language"},
 	{"a reference that is narrowed", "Patient", el("Patient.generalPractitioner", `"type":[{"code":"Reference","targetProfile":["http://hl7.org/fhir/StructureDefinition/Practitioner"]}]`), patient(`"generalPractitioner":[{"reference":"Practitioner/1"},{"reference":"Organization/1"}]`), "error ref-target at Patient.generalPractitioner[1].reference"},
 	{"a rule of the profile", "Patient", el("Patient", `"constraint":[{"key":"x-1","severity":"error","human":"A name is there.","expression":"name.exists()"}]`), patient(`"active":true`), "error x-1 at Patient"},
 	{"a rule of the profile on an element", "Patient", el("Patient.name", `"constraint":[{"key":"x-1","severity":"warning","human":"Either.","expression":"family.exists() xor text.exists()"}]`), patient(`"name":[{"text":"a"},{"use":"usual"}]`), "warning x-1 at Patient.name[1]"},
@@ -456,12 +456,12 @@ func TestCodesOfTheirSystems(t *testing.T) {
 	}})
 	for coding, want := range map[string]string{
 		`{"system":"http://known","code":"a","display":"A"}`: "",
-		`{"system":"http://known","code":"a","display":"B"}`: "warning display at Patient.maritalStatus.coding[0]",
-		`{"system":"http://known","code":"b"}`:               "error code at Patient.maritalStatus.coding[0]",
+		`{"system":"http://known","code":"a","display":"B"}`: "warning display at Patient.communication[0].language.coding[0]",
+		`{"system":"http://known","code":"b"}`:               "error code at Patient.communication[0].language.coding[0]",
 		`{"system":"http://other","code":"b"}`:               "",
 		`{"code":"b"}`:                                       "",
 	} {
-		if got := found(v.Validate(t.Context(), parsed(t, patient(`"maritalStatus":{"coding":[`+coding+`]}`)))); got != want {
+		if got := found(v.Validate(t.Context(), parsed(t, patient(`"communication":[{"language":{"coding":[`+coding+`]}}]`)))); got != want {
 			t.Errorf("%s: found %q, want %q", coding, got, want)
 		}
 	}

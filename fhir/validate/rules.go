@@ -131,7 +131,7 @@ func (r *run) evaluate(s source, x *rule, n, extra fhir.Node, typ string) {
 	}
 	r.decide(s, x, n, fhirpath.Options{
 		Type: typ, Sibling: extra, Resource: r.resource, RootResource: r.container,
-		Resolver: fhirpath.ReferenceTypes{}, Terminology: terminology{r.v}, Profiles: conformance{r},
+		Resolver: fhirpath.ReferenceTypes{}, Terminology: valueSets{r.v}, Profiles: conformance{r},
 	})
 }
 
@@ -189,12 +189,12 @@ func (r *run) contained(n fhir.Node) {
 	}
 }
 
-// terminology answers memberOf() from the value sets that are known.
-type terminology struct{ v *Validator }
+// valueSets answers memberOf() from the value sets that are known.
+type valueSets struct{ v *Validator }
 
 var errUnknownSet = errors.New("the codes of this value set are not known")
 
-func (t terminology) MemberOf(_ context.Context, x fhirpath.Value, valueSet string) (bool, error) {
+func (t valueSets) MemberOf(_ context.Context, x fhirpath.Value, valueSet string) (bool, error) {
 	set, ok := t.v.codes(valueSet)
 	if !ok {
 		return false, errUnknownSet
@@ -203,9 +203,9 @@ func (t terminology) MemberOf(_ context.Context, x fhirpath.Value, valueSet stri
 		in, _ := hasCode(set, x.Type(), x.Node())
 		return in, nil
 	}
-	return set.HasCode(x.String()), nil
+	return set.hasCode(x.String()), nil
 }
 
-func (t terminology) Subsumes(context.Context, fhirpath.Value, fhirpath.Value) (bool, error) {
+func (t valueSets) Subsumes(context.Context, fhirpath.Value, fhirpath.Value) (bool, error) {
 	return false, errors.New("the hierarchy of codes is not known")
 }

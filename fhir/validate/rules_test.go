@@ -16,7 +16,7 @@ func visit(members string) string {
 	if members != "" {
 		members = "," + members
 	}
-	return `{"resourceType":"Encounter","status":"planned","class":{"code":"AMB"}` + members + `}`
+	return `{"resourceType":"Encounter","status":"planned","class":{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"AMB"}` + members + `}`
 }
 
 func patient(members string) string { return `{"resourceType":"Patient",` + members + `}` }
@@ -103,7 +103,7 @@ var base = []struct{ name, document, want string }{
 	{"a required code in a CodeableConcept", `{"resourceType":"AllergyIntolerance","patient":{"display":"x"},"clinicalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical","code":"active"}]}}`, ""},
 	{"a required code of another system", `{"resourceType":"AllergyIntolerance","patient":{"display":"x"},"clinicalStatus":{"coding":[{"system":"http://example.org","code":"active"}]}}`, "error binding at AllergyIntolerance.clinicalStatus"},
 	{"a text in place of a required code", `{"resourceType":"AllergyIntolerance","patient":{"display":"x"},"clinicalStatus":{"text":"active"}}`, "error binding at AllergyIntolerance.clinicalStatus"},
-	{"a code that is only recommended", patient(`"maritalStatus":{"coding":[{"system":"http://example.org","code":"x"}]}`), ""},
+	{"a code that is only recommended", patient(`"communication":[{"language":{"coding":[{"system":"http://example.org","code":"x"}]}}]`), ""},
 
 	{"a reference", visit(`"subject":{"reference":"Patient/1"}`), ""},
 	{"a reference to a version", visit(`"subject":{"reference":"Patient/1/_history/2"}`), ""},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 )
 
 const structureURL = "http://hl7.org/fhir/StructureDefinition/"
@@ -25,9 +26,8 @@ type Options struct {
 	// is asked.
 	References References
 
-	// ValueSets gives the codes of value sets that R4 does not list, by their
-	// URL without a version; nil: there are none.
-	ValueSets func(url string) (Codes, bool)
+	// Terms gives the value sets, when one is first asked for; nil: those of R4.
+	Terms func() *terminology.Service
 
 	// Code judges a code by its code system, and its display where there is
 	// one; nil: no code system is known.
@@ -49,15 +49,6 @@ type Options struct {
 type References interface {
 	Exists(ctx context.Context, r fhir.Reference) (bool, error)
 }
-
-// Codes are all codes of a value set; *r4.ValueSet is one.
-type Codes interface {
-	HasCode(code string) bool     // in any system
-	Has(system, code string) bool // in the given system
-}
-
-// Lister is a Codes that can name some of its codes, for messages.
-type Lister interface{ Some(most int) []string }
 
 // CodeFault is what is wrong with a code of a code system.
 type CodeFault uint8
@@ -84,6 +75,9 @@ func New(opts Options) *Validator {
 	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 2 * time.Second
+	}
+	if opts.Terms == nil {
+		opts.Terms = terminology.R4
 	}
 	v := &Validator{opts: opts}
 	v.profiles.Store(&registry{})

@@ -75,10 +75,6 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
-	valueSets, err := writeValueSets(&in)
-	if err != nil {
-		return err
-	}
 	texts, err := writeTexts(&in)
 	if err != nil {
 		return err
@@ -88,7 +84,7 @@ func run(dir string) error {
 		return err
 	}
 	for name, text := range map[string]string{
-		"types.txt": types, "texts.txt": texts, "search.txt": search, "valuesets.txt": valueSets, "compartments.txt": writeCompartments(&in),
+		"types.txt": types, "texts.txt": texts, "search.txt": search, "compartments.txt": writeCompartments(&in),
 		"../terminology/r4.txt": terminology + writeConceptMaps(&in),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {

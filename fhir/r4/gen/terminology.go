@@ -181,3 +181,22 @@ func writeValueSet(b *strings.Builder, in *source, vs *valueSet) error {
 	}
 	return nil
 }
+
+// walk visits concepts and, where visit says so, what stands below them.
+func walk(concepts []concept, visit func(concept) bool) {
+	for _, c := range concepts {
+		if visit(c) {
+			walk(c.Concept, visit)
+		}
+	}
+}
+
+// displays gives the display of each code; a code system that is not there has
+// none.
+func (cs *codeSystem) displays() map[string]string {
+	all := map[string]string{}
+	if cs != nil {
+		walk(cs.Concept, func(c concept) bool { all[c.Code] = c.Display; return true })
+	}
+	return all
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir/r4"
+	"github.com/jumpa-hie/jumpa/fhir/terminology"
 )
 
 // Sound makes documents that are right but for the rules in FHIRPath, of which
@@ -82,16 +83,13 @@ func (m *Sound) value(el *r4.Element, typ string, depth int) any {
 	case typ == "Reference":
 		return map[string]any{"reference": m.target(el) + "/" + strconv.Itoa(m.IntN(1000))}
 	}
-	if el.Binding != nil && el.Binding.Strength == "required" {
-		if vs, ok := r4.LookupValueSet(el.Binding.ValueSet); ok {
-			c := vs.Codes[m.IntN(len(vs.Codes))]
-			coding := map[string]any{"system": c.System, "code": c.Code}
-			switch typ {
-			case "CodeableConcept":
-				return map[string]any{"coding": []any{coding}}
-			case "Coding", "Quantity":
-				return coding
-			}
+	if c, ok := m.code(el); ok {
+		coding := map[string]any{"system": c.System, "code": c.Code}
+		switch typ {
+		case "CodeableConcept":
+			return map[string]any{"coding": []any{coding}}
+		case "Coding", "Quantity":
+			return coding
 		}
 	}
 	t, _ := r4.LookupType(typ)
@@ -103,6 +101,31 @@ func (m *Sound) value(el *r4.Element, typ string, depth int) any {
 		}
 	}
 	return m.object(t.Root, depth)
+}
+
+// open has a code for value sets whose codes cannot be listed.
+var open = map[string]terminology.Coding{
+	"http://hl7.org/fhir/ValueSet/currencies":   {System: "urn:iso:std:iso:4217", Code: "MYR"},
+	"http://hl7.org/fhir/ValueSet/jurisdiction": {System: "urn:iso:std:iso:3166", Code: "MY"},
+	"http://hl7.org/fhir/ValueSet/mimetypes":    {System: "urn:ietf:bcp:13", Code: "text/plain"},
+	"http://hl7.org/fhir/ValueSet/ucum-units":   {System: "http://unitsofmeasure.org", Code: "mg"},
+}
+
+// code picks a code of the value set that an element asks for.
+func (m *Sound) code(el *r4.Element) (c terminology.Coding, ok bool) {
+	if el.Binding == nil || el.Binding.Strength != "required" && el.Binding.Strength != "extensible" {
+		return c, false
+	}
+	url, _, _ := strings.Cut(el.Binding.ValueSet, "|")
+	if c, ok = open[url]; ok {
+		return c, true
+	}
+	set, err := terminology.R4().Set(url)
+	if err != nil || !set.Listed() {
+		return c, false
+	}
+	codes := set.Codings()
+	return codes[m.IntN(len(codes))], true
 }
 
 func (m *Sound) target(el *r4.Element) string {
@@ -117,9 +140,9 @@ func (m *Sound) target(el *r4.Element) string {
 }
 
 func (m *Sound) primitive(el *r4.Element, typ string) any {
-	if el.Binding != nil {
-		if vs, ok := r4.LookupValueSet(el.Binding.ValueSet); ok && (typ == "code" || typ == "string" || typ == "uri") {
-			return vs.Codes[m.IntN(len(vs.Codes))].Code
+	if typ == "code" || typ == "string" || typ == "uri" {
+		if c, ok := m.code(el); ok {
+			return c.Code
 		}
 	}
 	pick := func(list ...any) any { return list[m.IntN(len(list))] }
