@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,19 @@ const patience = 2 * time.Minute
 func Open(t *testing.T) context.Context {
 	t.Helper()
 	return open(t, chromedp.Flag("use-fake-ui-for-media-stream", true))
+}
+
+// OpenTrusting starts a Chromium as Open does that trusts every certificate and
+// finds the hosts of the map, such as "8x8.vc", at other addresses, such as
+// "127.0.0.1:4711".
+func OpenTrusting(t *testing.T, hosts map[string]string) context.Context {
+	t.Helper()
+	rules := []string{}
+	for host, address := range hosts {
+		rules = append(rules, "MAP "+host+" "+address)
+	}
+	return open(t, chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("ignore-certificate-errors", true),
+		chromedp.Flag("no-proxy-server", true), chromedp.Flag("host-resolver-rules", strings.Join(rules, ",")))
 }
 
 // OpenRefusing starts a Chromium that lets pages have neither: the question is

@@ -39,9 +39,16 @@ func start(t *testing.T) *hie {
 // startWithout starts the program without a browser.
 func startWithout(t *testing.T) *hie {
 	t.Helper()
+	return startAs(t, io.Discard, func(*app.Config) {})
+}
+
+// startAs starts the program with other settings and a log, without a browser.
+func startAs(t *testing.T, log io.Writer, set func(*app.Config)) *hie {
+	t.Helper()
 	cfg := app.Defaults()
 	cfg.Data, cfg.Listen, cfg.KafkaListen, cfg.UDPListen = t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	a, err := app.Start(context.WithoutCancel(t.Context()), cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	set(&cfg)
+	a, err := app.Start(context.WithoutCancel(t.Context()), cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}

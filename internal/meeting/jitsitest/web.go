@@ -3,6 +3,7 @@ package jitsitest
 import (
 	_ "embed"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -26,10 +27,23 @@ type Web struct {
 
 // NewWeb starts a web app; Close stops it.
 func NewWeb() *Web {
+	w := newWeb()
+	w.Start()
+	return w
+}
+
+// NewSecureWeb starts a web app on https, as deployments are, with a
+// certificate that nobody trusts.
+func NewSecureWeb() *Web {
+	w := newWeb()
+	w.StartTLS()
+	return w
+}
+
+func newWeb() *Web {
 	w := &Web{}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/{path...}", w.serve)
-	w.Server = httptest.NewServer(mux)
+	w.Server = httptest.NewUnstartedServer(http.HandlerFunc(w.serve))
+	w.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that a browser breaks off
 	return w
 }
 

@@ -53,8 +53,16 @@ document.addEventListener("submit", () => { leaving = true; });
 // the call, when there is one
 const room = at("room");
 if (room) {
-  const over = () => { room.remove(); at("out").hidden = false; at("rejoin").focus(); };
-  const on = { left: over, failed: over, ended() { if (!leaving) location.replace(at("call").dataset.back); } };
+  // out takes the room away, says why, and offers the way back; the visit goes on.
+  const out = (why) => {
+    room.remove();
+    at("left").hidden = why !== "left";
+    at("failed").hidden = why !== "failed";
+    if (why === "left") at("tab")?.remove(); // the call did appear
+    at("out").hidden = false;
+    at("rejoin").focus();
+  };
+  const on = { left() { out("left"); }, failed() { out("failed"); }, ended() { if (!leaving) location.replace(at("call").dataset.back); } };
   if (room.dataset.script) import(room.dataset.module).then(({ embed }) => embed(room, on), on.failed);
   else addEventListener("message", (event) => {
     if (event.origin !== location.origin || event.source !== room.contentWindow || event.data?.source !== "jumpa-room") return;
