@@ -19,12 +19,13 @@ var special = []struct{ says, why string }{
 	{"(rule ref-target of", "HL7's validator looks at where references lead only when it may fetch them"},
 	{"(rule ext-modifier of", "HL7's validator is told here to let all extensions pass"},
 	{"Profile_EXT_Not_Here", "the context of an extension that R4 defines and Jumpa has no definition of"},
-	{"CODESYSTEM_CS_HL7_PRESENT_ELEMENT_SUPPL", "what HL7 wants of its own code systems"},
 	{"IG_HL7_WG_REQUIRED", "what HL7 wants of its own guides"},
 	{"SM_SOURCE_CONTEXT_UNKNOWN", "the meaning of a StructureMap"},
 	{"SM_TARGET_CONTEXT_UNKNOWN", "the meaning of a StructureMap"},
 	{"OPDEF_PROFILE_NOT_FOUND", "the meaning of an OperationDefinition"},
-	{"Terminology_TX_ValueSet_NotFound_CS", "a binding of R4 itself, which names a code system"},
+	{"IG_DEPENDENCY_DIRECT", "what HL7 wants of its own guides"},
+	{"Type_Specific_Checks_DT_Identifier_System", "R4 says in words that the system of an identifier is an absolute URI"},
+	{"The value set is http://hl7.org/fhir/ValueSet/mimetypes.", "an example of R4 says xml and json where a media type is required"},
 	{"SD_DERIVATION_KIND_MISMATCH", "the meaning of a StructureDefinition"},
 }
 
