@@ -34,12 +34,12 @@ func notification(t *testing.T, id string, version int64, includes ...*fhir.Docu
 	if len(matches) != 1 {
 		t.Fatalf("%d topics", len(matches))
 	}
-	event := subscription.Render(matches[0], change, version, "https://hie/baseR4")
+	event := subscription.Render(matches[0], change, "https://hie/baseR4")
 	headers = map[string]string{}
 	for _, h := range event.Headers {
 		headers[h.Name] = h.Value
 	}
-	return event.Topic, headers, event.Value
+	return event.Topic, headers, subscription.Numbered(event.Value, version)
 }
 
 func TestParseEvent(t *testing.T) {

@@ -88,7 +88,8 @@ type encounter struct {
 	ServiceProvider object          `json:"serviceProvider"`
 }
 
-// encounterNumber gives the next number of an organisation in the month.
+// encounterNumber gives a number that no other Encounter of an organisation in
+// the month has.
 func encounterNumber(tx store.Tx, organization string, at time.Time) (string, error) {
 	mnemonic := "HIE"
 	org, err := record.Find(tx, "Organization", organization)
@@ -100,7 +101,7 @@ func encounterNumber(tx store.Tx, organization string, at time.Time) (string, er
 			mnemonic = alias
 		}
 	}
-	n, err := tx.NextNumber("encounter:" + organization + ":" + at.In(fhir.Malaysia).Format("0601"))
+	n, err := tx.FreshNumber("encounter:" + organization + ":" + at.In(fhir.Malaysia).Format("0601"))
 	if err != nil {
 		return "", err
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/internal/lease"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/subscription"
 )
 
 // Publisher hands events to a broker.
@@ -201,6 +202,9 @@ func (r *Relay) round(ctx context.Context) time.Duration {
 	batch, alone := r.ready(pending)
 	r.widen(len(pending), len(batch))
 	batch, alone = batch[:min(len(batch), r.Batch)], alone[:min(len(alone), maxAlone)]
+	if err := r.number(ctx, batch, alone); err != nil {
+		return r.storeFailed(ctx, err)
+	}
 	if len(batch) > 0 {
 		r.publish(ctx, until, batch)
 	}
@@ -268,6 +272,36 @@ func (r *Relay) pending(ctx context.Context, limit int) (events []store.Event, e
 	return events, err
 }
 
+// number gives events that are sent for the first time the next numbers of
+// their topics. They keep them, however often they are sent.
+func (r *Relay) number(ctx context.Context, lists ...[]store.Event) error {
+	topics := map[string][]*store.Event{}
+	for _, list := range lists {
+		for i := range list {
+			if e := &list[i]; e.Number == 0 {
+				topics[e.Topic] = append(topics[e.Topic], e)
+			}
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	return r.change(ctx, func(tx store.Tx) error {
+		var fresh []store.Event
+		for topic, events := range topics {
+			first, err := tx.NextNumbers("topic:"+topic, len(events))
+			if err != nil {
+				return err
+			}
+			for i, e := range events {
+				e.Number = first + int64(i)
+				fresh = append(fresh, *e)
+			}
+		}
+		return tx.NumberEvents(fresh)
+	})
+}
+
 // publish sends events and settles what became of each key. until is the end
 // of this node's turn, zero when it has none.
 func (r *Relay) publish(ctx context.Context, until time.Time, events []store.Event) {
@@ -277,6 +311,9 @@ func (r *Relay) publish(ctx context.Context, until time.Time, events []store.Eve
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	for i, e := range events {
+		events[i].Value = subscription.Numbered(e.Value, e.Number)
+	}
 	published, err := r.Publisher.Publish(limited, events)
 	places := make(map[int64]store.Published, len(published))
 	for _, p := range published {

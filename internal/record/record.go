@@ -150,11 +150,7 @@ func (k *Keeper) announce(tx store.Tx, change subscription.Change) error {
 		return err
 	}
 	for _, m := range matches {
-		number, err := tx.NextNumber("topic:" + m.Name)
-		if err != nil {
-			return err
-		}
-		if err := tx.PutEvent(subscription.Render(m, change, number, k.Base())); err != nil {
+		if err := tx.PutEvent(subscription.Render(m, change, k.Base())); err != nil {
 			return err
 		}
 	}

@@ -251,7 +251,7 @@ type Event struct {
 	Seq     int64 // set by the store, in commit order
 	Topic   string
 	Key     string
-	Number  int64 // event number within the topic, from NextNumber
+	Number  int64 // within the topic; 0 until NumberEvents
 	Headers []Header
 	Value   []byte
 	Created time.Time
@@ -463,10 +463,15 @@ type Tx interface {
 	// PutCursor keeps a part of a cursor, and all its parts until the part
 	// expires. A part that is there keeps its body: pages of it have been seen.
 	PutCursor(Cursor) error
-	NextNumber(counter string) (int64, error) // 1, 2, 3 … without gaps
+	NextNumber(counter string) (int64, error)                   // 1, 2, 3 … without gaps
+	NextNumbers(counter string, n int) (first int64, err error) // as many at once
+	// FreshNumber gives a number that no other update that succeeds gets of the
+	// counter. Unlike NextNumber it holds nobody up; there are gaps.
+	FreshNumber(counter string) (int64, error)
 
 	PutAudit(Audit) error
 	PutEvent(Event) error
+	NumberEvents([]Event) error // writes their Number, by Seq
 	MarkPublished(at time.Time, p []Published) error
 	PutSignal(key string, at time.Time) error
 	ParkEvent(seq int64, at time.Time, reason string) error // takes a pending event aside

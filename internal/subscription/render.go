@@ -24,19 +24,20 @@ const (
 // refuse messages over 1 MiB unless every one of them is told otherwise.
 const MaxValue = 900_000
 
-// Render makes the event that announces a change on a topic. number counts the
-// events of that topic from 1; baseURL is the FHIR base of the exchange. The
-// same arguments give the same bytes.
-func Render(m Match, c Change, number int64, baseURL string) store.Event {
+// Render makes the event that announces a change on a topic; baseURL is the
+// FHIR base of the exchange. The same arguments give the same bytes. It says 0
+// where its number within the topic belongs, which Numbered fills in: a number
+// that is taken while a change is made would let no two of them go on at once.
+func Render(m Match, c Change, baseURL string) store.Event {
 	subject := reference(c.After)
 	id := m.Name + "/" + subject + "/_history/" + strconv.FormatInt(c.Version, 10)
 	n := Notification{
-		Name: id, Subscription: ID(m.Name), Topic: m.Topic.ID(), Status: Active, Kind: EventNotification, Total: number, At: c.At, Payload: m.Topic.Payload,
+		Name: id, Subscription: ID(m.Name), Topic: m.Topic.ID(), Status: Active, Kind: EventNotification, At: c.At, Payload: m.Topic.Payload,
 		Events: []Event{{
-			Number: number, At: c.At, Version: c.Version, Created: c.Before == nil, Focus: c.After, Includes: m.Topic.Included(c.After, c.Includes),
+			At: c.At, Version: c.Version, Created: c.Before == nil, Focus: c.After, Includes: m.Topic.Included(c.After, c.Includes),
 		}},
 	}
-	e := store.Event{Topic: m.Name, Key: subject, Number: number, Value: n.Bundle(baseURL), Created: c.At}
+	e := store.Event{Topic: m.Name, Key: subject, Value: n.Bundle(baseURL), Created: c.At}
 	add := func(name, value string) { e.Headers = append(e.Headers, store.Header{Name: name, Value: value}) }
 	add("ce_specversion", "1.0")
 	add("ce_id", id)
@@ -50,6 +51,12 @@ func Render(m Match, c Change, number int64, baseURL string) store.Event {
 		add("traceparent", c.Trace)
 	}
 	return e
+}
+
+// Numbered gives the value of an event of Render with its number, from 1.
+func Numbered(value []byte, number int64) []byte {
+	said := func(n int64) []byte { return []byte(`"valueString":"` + strconv.FormatInt(n, 10) + `"`) }
+	return bytes.Replace(value, said(0), said(number), 2) // the total and the event's own; what clients wrote comes behind them
 }
 
 // Included gives the records that the topic sends along with focus, in its

@@ -243,9 +243,13 @@ func TestRenderGolden(t *testing.T) {
 				t.Fatalf("%d matches", len(matches))
 			}
 			matches[0].Topic.Payload = tc.payload
-			e := Render(matches[0], tc.change, 42, base+"/")
-			if again := Render(matches[0], tc.change, 42, base); !bytes.Equal(again.Value, e.Value) {
+			e := Render(matches[0], tc.change, base+"/")
+			if again := Render(matches[0], tc.change, base); !bytes.Equal(again.Value, e.Value) {
 				t.Error("the second rendering differs from the first")
+			}
+			e.Value = Numbered(e.Value, 42)
+			if n := bytes.Count(e.Value, []byte(`"valueString":"42"`)); n != 2 {
+				t.Errorf("the number stands in %d places", n)
 			}
 			if _, err := fhir.Parse(e.Value); err != nil {
 				t.Errorf("not a document: %v", err)
@@ -259,12 +263,23 @@ func TestRenderGolden(t *testing.T) {
 	}
 }
 
+// TestNumberTouchesNoRecord sees that what looks like a number in a record is
+// left alone.
+func TestNumberTouchesNoRecord(t *testing.T) {
+	record := strings.TrimSuffix(encounter("arrived"), "}") + `,"extension":[{"url":"http://x","valueString":"0"},{"url":"http://y","valueString":"0"}]}`
+	c := Change{After: doc(t, record), Version: 1, At: at, Provider: "h1"}
+	value := Numbered(Render(set(t).Match(c)[0], c, base).Value, 7)
+	if !bytes.Contains(value, []byte(record)) || bytes.Count(value, []byte(`"valueString":"7"`)) != 2 {
+		t.Errorf("the notification is %s", value)
+	}
+}
+
 // TestLargeRecord sees that a record too large for Kafka's usual limit is
 // announced all the same.
 func TestLargeRecord(t *testing.T) {
 	large := doc(t, strings.TrimSuffix(encounter("arrived"), "}")+`,"text":{"status":"generated","div":"`+strings.Repeat("x", MaxValue)+`"}}`)
 	c := Change{After: large, Version: 1, At: at, Provider: "h1"}
-	e := Render(set(t).Match(c)[0], c, 1, base)
+	e := Render(set(t).Match(c)[0], c, base)
 	if len(e.Value) > MaxValue {
 		t.Fatalf("the message has %d bytes", len(e.Value))
 	}

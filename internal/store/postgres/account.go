@@ -137,7 +137,12 @@ func (t *tx) PutSetting(name string, value []byte) error {
 }
 
 // NextNumber implements store.Tx.
-func (t *tx) NextNumber(counter string) (n int64, err error) {
-	err = t.one("INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value", []any{counter}, &n)
-	return n, err
+func (t *tx) NextNumber(counter string) (int64, error) { return t.NextNumbers(counter, 1) }
+
+const takeNumbers = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = counter.value + excluded.value RETURNING value"
+
+// NextNumbers implements store.Tx.
+func (t *tx) NextNumbers(counter string, n int) (first int64, err error) {
+	err = t.one(takeNumbers, []any{counter, n}, &first)
+	return first - int64(n) + 1, err
 }

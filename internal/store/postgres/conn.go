@@ -23,6 +23,7 @@ var errBroken = errors.New("the connection to the database was lost")
 // Statements without an answer wait in batch and travel with the next that
 // has one.
 type conn struct {
+	store  *Store // of an update
 	pool   *pgxpool.Pool
 	sql    *pgxpool.Conn
 	caller context.Context // of who asked for the transaction: ends it between statements

@@ -18,6 +18,15 @@ func (t *tx) PutEvent(e store.Event) error {
 		e.Topic, e.Key, e.Number, string(headers), blob(e.Value), micro(e.Created))
 }
 
+// NumberEvents implements store.Tx.
+func (t *tx) NumberEvents(list []store.Event) error {
+	seqs, numbers := make([]int64, len(list)), make([]int64, len(list))
+	for i, e := range list {
+		seqs[i], numbers[i] = e.Seq, e.Number
+	}
+	return t.exec("UPDATE event SET number = n.number FROM unnest(?::bigint[], ?::bigint[]) AS n (seq, number) WHERE event.seq = n.seq", seqs, numbers)
+}
+
 const eventColumns = "seq, topic, key, number, headers, value, created"
 
 // scanEvent reads the eventColumns and what stands behind them.

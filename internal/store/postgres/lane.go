@@ -81,7 +81,7 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 // own limit.
 func (s *Store) transaction(ctx context.Context) (*conn, func(), error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	c := &conn{pool: s.writes, caller: ctx, ctx: bounded, begin: beginUpdate}
+	c := &conn{store: s, pool: s.writes, caller: ctx, ctx: bounded, begin: beginUpdate}
 	if err := c.acquire(); err != nil {
 		cancel()
 		return nil, nil, err

@@ -58,6 +58,8 @@ type Store struct {
 	queue  chan *job
 	done   chan struct{}
 
+	fresh blocks
+
 	commits, committed, conflicts, retries atomic.Uint64
 }
 
@@ -96,7 +98,7 @@ func connect(ctx context.Context, url string, tracer pgx.QueryTracer) (_ *Store,
 	if err := migrate(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
-	s := &Store{queue: make(chan *job, 1024), done: make(chan struct{})}
+	s := &Store{queue: make(chan *job, 1024), done: make(chan struct{}), fresh: blocks{have: map[string]span{}}}
 	if s.reads, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}

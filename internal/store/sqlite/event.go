@@ -19,6 +19,16 @@ func (t *tx) PutEvent(e store.Event) error {
 		e.Topic, e.Key, e.Number, string(headers), blob(e.Value), micro(e.Created))
 }
 
+// NumberEvents implements store.Tx.
+func (t *tx) NumberEvents(list []store.Event) error {
+	for _, e := range list {
+		if err := t.exec("UPDATE event SET number = ? WHERE seq = ?", e.Number, e.Seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const eventColumns = "seq, topic, key, number, headers, value, created"
 
 // scanEvent reads the eventColumns and what stands behind them.

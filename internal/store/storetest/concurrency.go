@@ -153,6 +153,44 @@ var concurrencyTests = []test{
 			seen[n] = true
 		}
 	}},
+	{"a crowd gets fresh numbers that nobody else has, whatever becomes of them", func(t *testing.T, s store.Store) {
+		refused := errors.New("refused")
+		var mu sync.Mutex
+		seen := map[int64]bool{}
+		for _, err := range together(t, func(i int) error {
+			var mine []int64
+			err := s.Update(t.Context(), func(tx store.Tx) error {
+				mine = nil
+				for range 3 {
+					n, err := tx.FreshNumber("n")
+					if err != nil {
+						return err
+					}
+					mine = append(mine, n)
+				}
+				if i%2 == 1 {
+					return refused
+				}
+				return nil
+			})
+			if errors.Is(err, refused) {
+				return nil // such numbers may be given again, or not
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, n := range mine {
+				if n < 1 || seen[n] {
+					t.Errorf("number %d is out of range or was given twice", n)
+				}
+				seen[n] = true
+			}
+			return err
+		}) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}},
 	{"who reads pending events misses none", func(t *testing.T, s store.Store) {
 		// Each event has the next number of its topic. At every moment those
 		// that can be seen are 1, 2, 3 …: an event never appears before one

@@ -240,6 +240,20 @@ var eventTests = []test{
 			t.Fatal(err)
 		}
 		equal(t, "the number after one that was rolled back", got, []int64{4})
+		var first int64
+		write(t, s, func(tx store.Tx) (err error) { first, err = tx.NextNumbers("a", 3); return err })
+		if err := next("a"); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "three numbers and the next", []int64{first, got[1]}, []int64{5, 8})
+	}},
+	{"an event gets its number later and keeps it", func(t *testing.T, s store.Store) {
+		putEvents(t, s, "t", "a", "b", "c")
+		list := read(t, s, pending(10))
+		list[0].Number, list[2].Number = 8, 7
+		write(t, s, func(tx store.Tx) error { return tx.NumberEvents([]store.Event{list[0], list[2]}) })
+		write(t, s, func(tx store.Tx) error { return tx.NumberEvents(nil) })
+		equal(t, "events", read(t, s, pending(10)), list)
 	}},
 }
 
