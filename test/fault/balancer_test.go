@@ -34,7 +34,7 @@ const (
 	answerWithin = 10 * time.Second
 )
 
-func newBalancer(t *testing.T) *balancer {
+func newBalancer(t testing.TB) *balancer {
 	t.Helper()
 	b := &balancer{out: map[string]bool{}, carrier: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: answerWithin, MaxIdleConnsPerHost: 64,

@@ -52,7 +52,7 @@ func serveBroker() {
 
 // embedded makes an embedded broker in a process of its own. Clients reach it at the
 // address that it is told to advertise.
-func embedded(t *testing.T, dir, listen, advertise string) *process {
+func embedded(t testing.TB, dir, listen, advertise string) *process {
 	t.Helper()
 	p := &process{
 		t: t, name: "broker", binary: os.Args[0], log: filepath.Join(dir, "broker.log"),
@@ -74,7 +74,7 @@ func listens(address string) func(context.Context) bool {
 }
 
 // apache makes a node of Apache Kafka.
-func apache(t *testing.T, dir, listen, advertise string) *process {
+func apache(t testing.TB, dir, listen, advertise string) *process {
 	t.Helper()
 	lib, err := filepath.Abs(filepath.Join("..", "kafka", "target", "lib"))
 	if err != nil {

@@ -18,16 +18,25 @@ import (
 // with a network between them that can be troubled.
 type cluster struct {
 	*site
-	t        *testing.T
+	t        testing.TB
 	database *postgrestest.Server
 	broker   *process
 	toBroker *wire
 	toStore  []*wire // of each node
 }
 
+// network is what lies between the nodes, the database and the broker.
+type network bool
+
+// The networks: wires that can be troubled, or nothing.
+const (
+	wires network = true
+	bare  network = false
+)
+
 const shownByProsody = "a-bearer-that-is-known-to-prosody-alone"
 
-func newCluster(t *testing.T, nodes int, broker string) *cluster {
+func newCluster(t testing.TB, nodes int, broker string, between network) *cluster {
 	t.Helper()
 	dir := folder(t)
 	c := &cluster{t: t, site: &site{tardy: true}}
@@ -45,8 +54,11 @@ func newCluster(t *testing.T, nodes int, broker string) *cluster {
 	t.Cleanup(func() { _ = c.database.Stop("immediate") })
 
 	at := free(t, "tcp")
-	c.toBroker = newWire(t, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", at) })
-	c.kafka = c.toBroker.addr()
+	c.kafka = at
+	if between == wires {
+		c.toBroker = newWire(t, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", at) })
+		c.kafka = c.toBroker.addr()
+	}
 	if broker == "apache" {
 		c.broker = apache(t, dir, at, c.kafka)
 	} else {
@@ -60,12 +72,16 @@ func newCluster(t *testing.T, nodes int, broker string) *cluster {
 	front := newBalancer(t)
 	c.url = front.URL
 	env := func() []string {
-		w := newWire(t, func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(data, ".s.PGSQL.5432"))
-		})
-		c.toStore = append(c.toStore, w)
+		store := c.database.URL()
+		if between == wires {
+			w := newWire(t, func(ctx context.Context) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(data, ".s.PGSQL.5432"))
+			})
+			c.toStore = append(c.toStore, w)
+			store = "postgres://postgres@" + w.addr() + "/postgres?sslmode=disable"
+		}
 		return []string{
-			"JUMPA_DATABASE_URL=postgres://postgres@" + w.addr() + "/postgres?sslmode=disable", "JUMPA_KAFKA_BROKERS=" + c.kafka,
+			"JUMPA_DATABASE_URL=" + store, "JUMPA_KAFKA_BROKERS=" + c.kafka,
 			"JUMPA_PUBLIC_URL=" + c.url, "JUMPA_TRUSTED_PROXIES=127.0.0.1", "JUMPA_MEETING_PROVIDER=jitsi", "JUMPA_JITSI_DOMAIN=meet.example.my",
 			"JUMPA_JITSI_CONTROL_URL=" + jitsi.URL(), "JUMPA_JITSI_BEARER=" + shownByProsody,
 		}
@@ -74,7 +90,8 @@ func newCluster(t *testing.T, nodes int, broker string) *cluster {
 	c.toStore = nil
 	people.start() // to leave the people of the demo in the database
 	people.ready()
-	c.cast = credentials(t, filepath.Join(dir, "people"))
+	c.data = filepath.Join(dir, "people")
+	c.cast = credentials(t, c.data)
 	people.stop()
 	for i := range nodes {
 		n := node(t, dir, fmt.Sprintf("node-%d", i+1), env(), "serve")

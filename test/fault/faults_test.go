@@ -160,7 +160,7 @@ func TestNobodyNoticesThatNodesAreReplaced(t *testing.T) {
 	}
 	seed := fromEnvironment(t, seedVariable, uint64(rand.Uint32()))
 	t.Logf("%s=%d", seedVariable, seed)
-	c := newCluster(t, 2, "embedded")
+	c := newCluster(t, 2, "embedded", wires)
 	r := rand.New(rand.NewPCG(seed, 0))
 	l := playing(t, c.site, seed, c.restart, func() {
 		some(r, moment, short)
@@ -192,7 +192,7 @@ func TestNothingAcknowledgedIsLostOnManyNodes(t *testing.T) {
 func playSeed(t *testing.T, seed uint64, count int) {
 	began := time.Now()
 	kind := brokerOf(t, seed)
-	c := newCluster(t, 2, kind)
+	c := newCluster(t, 2, kind, wires)
 	r := rand.New(rand.NewPCG(seed, 0))
 	playing(t, c.site, seed, c.restart, func() {
 		deck := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !strings.Contains(f.name, os.Getenv(onlyVariable)) })

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // build gives the path of the real program.
-func build(t *testing.T) string {
+func build(t testing.TB) string {
 	t.Helper()
 	program.Do(func() {
 		if program.dir, program.err = os.MkdirTemp("", "jumpa-fault"); program.err != nil {
@@ -57,7 +57,7 @@ func build(t *testing.T) string {
 
 // folder is a directory for the data and logs of one run. When the run fails
 // it stays, so that its logs can be read.
-func folder(t *testing.T) string {
+func folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "jumpa-fault-run") // a short path, for sockets
 	if err != nil {
@@ -77,6 +77,7 @@ func folder(t *testing.T) string {
 type site struct {
 	url   string // where people and systems reach it
 	kafka string
+	data  string // directory with the demo's credentials
 	cast  app.Credentials
 	nodes []*process
 
@@ -103,7 +104,7 @@ func (s *site) drained(ctx context.Context) error {
 // process is a program in a process of its own. It keeps its data and its
 // ports over all its lives.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	name   string
 	binary string
 	args   []string
@@ -117,7 +118,7 @@ type process struct {
 }
 
 // node makes a process of the exchange, in a directory, at a free port.
-func node(t *testing.T, dir, name string, env []string, args ...string) *process {
+func node(t testing.TB, dir, name string, env []string, args ...string) *process {
 	t.Helper()
 	web := free(t, "tcp")
 	p := &process{
@@ -133,19 +134,19 @@ func node(t *testing.T, dir, name string, env []string, args ...string) *process
 }
 
 // single is one node with everything in it, over SQLite.
-func single(t *testing.T) *site {
+func single(t testing.TB) *site {
 	t.Helper()
 	dir, kafka := folder(t), free(t, "tcp")
 	p := node(t, dir, "node", nil, "up", "--kafka-listen", kafka, "--udp-listen", free(t, "udp"))
 	p.start()
 	p.ready()
-	s := &site{url: p.url, kafka: kafka, nodes: []*process{p}}
-	s.cast = credentials(t, filepath.Join(dir, "node"))
+	s := &site{url: p.url, kafka: kafka, data: filepath.Join(dir, "node"), nodes: []*process{p}}
+	s.cast = credentials(t, s.data)
 	return s
 }
 
 // credentials gives the logins that a demo has written.
-func credentials(t *testing.T, data string) app.Credentials {
+func credentials(t testing.TB, data string) app.Credentials {
 	t.Helper()
 	c, err := app.ReadCredentials(data)
 	if err != nil {
@@ -156,7 +157,7 @@ func credentials(t *testing.T, data string) app.Credentials {
 
 // free finds a port outside the range from which systems take the ports of
 // outgoing connections: while the program is down, nobody must get its port.
-func free(t *testing.T, network string) string {
+func free(t testing.TB, network string) string {
 	t.Helper()
 	for range 1000 {
 		address := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))

@@ -33,7 +33,7 @@ type trouble struct {
 
 // newWire listens at a free port and carries all that comes to where dial
 // leads.
-func newWire(t *testing.T, dial func(context.Context) (net.Conn, error)) *wire {
+func newWire(t testing.TB, dial func(context.Context) (net.Conn, error)) *wire {
 	t.Helper()
 	l, err := net.Listen("tcp", free(t, "tcp"))
 	if err != nil {
