@@ -64,6 +64,21 @@ func carries(b *testing.B, s *site) {
 			b.ReportMetric(figure(b, string(report), pattern), unit)
 		}
 	}
+	for unit, metric := range map[string]string{"conflicts": "jumpa_store_conflicts_total", "retries": "jumpa_store_retries_total"} {
+		sum := 0.0
+		for _, n := range s.nodes {
+			text, err := n.metric(b.Context(), metric)
+			if err != nil {
+				continue // SQLite has none
+			}
+			of, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			sum += of
+		}
+		b.ReportMetric(sum, unit)
+	}
 	b.ReportMetric(0, "ns/op") // of no meaning here
 }
 
