@@ -80,7 +80,7 @@ func (a *App) measure(registry prometheus.Registerer) {
 	counters := []metric{
 		{"jumpa_store_commits_total", "Transactions of updates that were committed.", none, func() float64 { return float64(a.engine.Stats().Commits) }},
 		{"jumpa_store_committed_total", "Updates in them: those that wait together share a commit.", none, func() float64 { return float64(a.engine.Stats().Committed) }},
-		{"jumpa_store_conflicts_total", "Updates that others got in the way of; they run again.", none, func() float64 { return float64(a.engine.Stats().Conflicts) }},
+		{"jumpa_store_conflicts_total", "Updates that others, or a connection that died, got in the way of; they run again.", none, func() float64 { return float64(a.engine.Stats().Conflicts) }},
 		{"jumpa_store_retries_total", "Runs after a conflict that were in vain too.", none, func() float64 { return float64(a.engine.Stats().Retries) }},
 	}
 	counters = append(counters, metric{"jumpa_room_disagreements_total", "Times that the count of the video system was not what its events had said; it was put right.", none, func() float64 {
@@ -109,7 +109,87 @@ func (a *App) measure(registry prometheus.Registerer) {
 	for _, m := range counters {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: m.name, Help: m.help, ConstLabels: m.labels}, m.read))
 	}
-	registry.MustRegister(a.took, &a.duties)
+	registry.MustRegister(a.took, &a.duties, a.asked())
+}
+
+// question is one that the database is asked at every scrape, with the gauges
+// that its answer is for.
+type question struct {
+	gauges []*prometheus.Desc
+	ask    func(ctx context.Context) ([]float64, error)
+}
+
+// questions go to the database side by side, so that a scraper has its answer
+// before it gives up also when the database has none.
+type questions []question
+
+// scrapePatience is how long the questions of a scrape may take.
+const scrapePatience = 2 * time.Second
+
+func (a *App) asked() questions {
+	gauge := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+	return questions{
+		{[]*prometheus.Desc{
+			gauge("jumpa_outbox_pending", "Committed events that the broker does not have yet."),
+			gauge("jumpa_outbox_oldest_seconds", "Age of the oldest event that the broker does not have yet."),
+		}, func(ctx context.Context) ([]float64, error) {
+			n, oldest, err := a.relay.Lag(ctx)
+			age := 0.0
+			if n > 0 {
+				age = a.clock().Sub(oldest).Seconds()
+			}
+			return []float64{float64(n), age}, err
+		}},
+		{[]*prometheus.Desc{
+			gauge("jumpa_outbox_parked", "Events that the broker refuses as they are, set aside."),
+		}, func(ctx context.Context) ([]float64, error) {
+			n, err := a.relay.Parked(ctx)
+			return []float64{float64(n)}, err
+		}},
+		{[]*prometheus.Desc{
+			gauge("jumpa_rooms", "Call rooms that are in use."),
+			gauge("jumpa_room_people", "People in calls."),
+		}, func(ctx context.Context) ([]float64, error) {
+			rooms, people, err := a.calls.Counts(ctx)
+			return []float64{float64(rooms), float64(people)}, err
+		}},
+		{[]*prometheus.Desc{
+			gauge("jumpa_subscription_pending", "Events of rest-hooks that are still to be delivered."),
+			gauge("jumpa_subscription_dead", "Events of rest-hooks that were given up and wait to be asked for."),
+		}, func(ctx context.Context) ([]float64, error) {
+			w, err := a.delivery.Waiting(ctx)
+			return []float64{float64(w.Pending), float64(w.Dead)}, err
+		}},
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (qs questions) Describe(to chan<- *prometheus.Desc) {
+	for _, q := range qs {
+		for _, d := range q.gauges {
+			to <- d
+		}
+	}
+}
+
+// Collect implements prometheus.Collector. What has no answer is -1.
+func (qs questions) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, q := range qs {
+		wg.Go(func() {
+			values, err := q.ask(ctx)
+			for i, d := range q.gauges {
+				value := -1.0
+				if err == nil {
+					value = values[i]
+				}
+				to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func truth(is bool) float64 {

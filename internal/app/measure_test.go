@@ -107,6 +107,12 @@ func TestLogLinesOfTheGuide(t *testing.T) {
 func value(t *testing.T, a *App, line string) string {
 	t.Helper()
 	text, _ := exposed(t, a)
+	return valueIn(t, text, line)
+}
+
+// valueIn gives the value of one line of what /metrics has said.
+func valueIn(t *testing.T, text, line string) string {
+	t.Helper()
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(line) + ` (\S+)$`).FindStringSubmatch(text)
 	if m == nil {
 		t.Fatalf("/metrics has no %s", line)

@@ -122,39 +122,15 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 // metrics makes the registry with what the packages count.
 func (a *App) metrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	gauge := func(name, help string, read func() float64) {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
-	}
 	counter := func(name, help string, read func() float64) {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
 	}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	gauge("jumpa_outbox_pending", "Committed events that the broker does not have yet.", func() float64 { n, _ := a.relay.Lag(); return float64(n) })
-	gauge("jumpa_outbox_oldest_seconds", "Age of the oldest event that the broker does not have yet.", func() float64 {
-		if n, oldest := a.relay.Lag(); n > 0 {
-			return a.clock().Sub(oldest).Seconds()
-		}
-		return 0
-	})
-	gauge("jumpa_outbox_parked", "Events that the broker refuses as they are, set aside.", func() float64 { return float64(a.relay.Parked()) })
 	counter("jumpa_outbox_published_total", "Events that the broker has acknowledged.", func() float64 { return float64(a.relay.Stats().Published) })
 	counter("jumpa_outbox_failed_total", "Attempts to publish an event that failed.", func() float64 { return float64(a.relay.Stats().Failed) })
-	gauge("jumpa_rooms", "Call rooms that are in use.", func() float64 { n, _ := a.inCalls(); return float64(n) })
-	gauge("jumpa_room_people", "People in calls.", func() float64 { _, n := a.inCalls(); return float64(n) })
 	a.measureSubscriptions(registry)
 	a.measure(registry)
 	return registry
-}
-
-// inCalls gives the rooms in use and the people in them, of all nodes.
-func (a *App) inCalls() (rooms, people int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	rooms, people, err := a.calls.Counts(ctx)
-	if err != nil {
-		a.log.Warn("the people in calls could not be counted", "error", err)
-	}
-	return rooms, people
 }
 
 // version is that of the module, or of the commit it was built from.

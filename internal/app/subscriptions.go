@@ -51,20 +51,15 @@ func (a *App) deliver(ctx context.Context) error {
 func (a *App) measureSubscriptions(registry prometheus.Registerer) {
 	for _, m := range []struct {
 		name, help string
-		counter    bool
 		read       func() float64
 	}{
-		{"jumpa_subscription_delivered_total", "Notifications that were delivered to rest-hooks and websockets.", true, func() float64 { return float64(a.delivery.Stats().Delivered) }},
-		{"jumpa_subscription_failed_total", "Attempts to deliver a notification that failed.", true, func() float64 { return float64(a.delivery.Stats().Failed) }},
-		{"jumpa_subscription_retried_total", "Attempts to deliver after one that failed.", true, func() float64 { return float64(a.delivery.Stats().Retried) }},
-		{"jumpa_subscription_pending", "Events of rest-hooks that are still to be delivered.", false, func() float64 { return float64(a.delivery.Waiting().Pending) }},
-		{"jumpa_subscription_dead", "Events of rest-hooks that were given up and wait to be asked for.", false, func() float64 { return float64(a.delivery.Waiting().Dead) }},
-		{"jumpa_subscription_websockets", "Open websockets of Subscriptions.", false, func() float64 { return float64(a.delivery.Stats().Listening) }},
+		{"jumpa_subscription_delivered_total", "Notifications that were delivered to rest-hooks and websockets.", func() float64 { return float64(a.delivery.Stats().Delivered) }},
+		{"jumpa_subscription_failed_total", "Attempts to deliver a notification that failed.", func() float64 { return float64(a.delivery.Stats().Failed) }},
+		{"jumpa_subscription_retried_total", "Attempts to deliver after one that failed.", func() float64 { return float64(a.delivery.Stats().Retried) }},
 	} {
-		if m.counter {
-			registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: m.name, Help: m.help}, m.read))
-			continue
-		}
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.name, Help: m.help}, m.read))
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: m.name, Help: m.help}, m.read))
 	}
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "jumpa_subscription_websockets", Help: "Open websockets of Subscriptions.",
+	}, func() float64 { return float64(a.delivery.Stats().Listening) }))
 }

@@ -223,7 +223,7 @@ func TestFailingEndpoints(t *testing.T) {
 
 			// Events go on being counted, and can be asked for.
 			w.put(hospitalSystem, observation("o2", 1, "final"))
-			if d := w.service.Waiting(); d != (store.Deliveries{Dead: 2}) {
+			if d, err := w.service.Waiting(t.Context()); err != nil || d != (store.Deliveries{Dead: 2}) {
 				t.Errorf("waiting: %+v", d)
 			}
 			r.does(nil)

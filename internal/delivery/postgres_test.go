@@ -69,7 +69,7 @@ func TestNodesOnPostgres(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	if d := nodes[1].service.Waiting(); d != (store.Deliveries{}) {
+	if d, err := nodes[1].service.Waiting(t.Context()); err != nil || d != (store.Deliveries{}) {
 		t.Errorf("waiting: %+v", d)
 	}
 }

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
@@ -36,18 +35,12 @@ func (s *Service) count(sub store.Subscriber, f *failure) {
 }
 
 // Waiting tells how many events are still to be delivered, and how many no
-// longer will be unless somebody asks for them. Both are -1 when the store
-// does not answer within two seconds.
-func (s *Service) Waiting() store.Deliveries {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	var d store.Deliveries
-	err := s.Store.View(ctx, func(r store.Reader) (err error) {
+// longer will be unless somebody asks for them. The error says that the store
+// does not answer.
+func (s *Service) Waiting(ctx context.Context) (d store.Deliveries, err error) {
+	err = s.Store.View(ctx, func(r store.Reader) (err error) {
 		d, err = r.Deliveries()
 		return err
 	})
-	if err != nil {
-		return store.Deliveries{Pending: -1, Dead: -1}
-	}
-	return d
+	return d, err
 }

@@ -284,7 +284,7 @@ func TestHeldTopic(t *testing.T) {
 	}
 	startRelay(t, r)
 	st.untilPending(t, 50)
-	if n, oldest := r.Lag(); n != 50 || !oldest.Equal(start) {
+	if n, oldest, err := r.Lag(t.Context()); err != nil || n != 50 || !oldest.Equal(start) {
 		t.Errorf("the lag is %d events since %v", n, oldest)
 	}
 	if s := r.Stats(); s.Held != 1 || s.Published != 20 || s.Failed == 0 {
@@ -296,7 +296,7 @@ func TestHeldTopic(t *testing.T) {
 	st.untilPending(t, 0)
 	r.Stop()
 	checkOrder(t, o.log, 70, true)
-	if n, oldest := r.Lag(); n != 0 || !oldest.IsZero() {
+	if n, oldest, err := r.Lag(t.Context()); err != nil || n != 0 || !oldest.IsZero() {
 		t.Errorf("the lag is %d events since %v", n, oldest)
 	}
 }

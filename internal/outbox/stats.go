@@ -21,37 +21,26 @@ func (r *Relay) Stats() Stats {
 	return r.stats
 }
 
+// lagLimit bounds what Lag and Parked count.
+const lagLimit = 1000
+
 // Parked tells how many events the broker has refused for what they are, up to
-// 1000; -1 when the store does not answer within two seconds.
-func (r *Relay) Parked() int {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
+// 1000. The error says that the store does not answer.
+func (r *Relay) Parked(ctx context.Context) (int, error) {
 	var list []store.Parked
 	err := r.Store.View(ctx, func(rd store.Reader) (err error) {
 		list, err = rd.ParkedEvents(lagLimit)
 		return err
 	})
-	if err != nil {
-		return -1
-	}
-	return len(list)
+	return len(list), err
 }
 
-// lagLimit bounds what Lag and Parked count.
-const lagLimit = 1000
-
 // Lag tells how many events wait to be published, up to 1000, and when the
-// oldest of them was created. pending is -1 when the store does not answer
-// within two seconds.
-func (r *Relay) Lag() (pending int, oldest time.Time) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
+// oldest of them was created. The error says that the store does not answer.
+func (r *Relay) Lag(ctx context.Context) (pending int, oldest time.Time, err error) {
 	events, err := r.pending(ctx, lagLimit)
-	switch {
-	case err != nil:
-		return -1, time.Time{}
-	case len(events) == 0:
-		return 0, time.Time{}
+	if len(events) > 0 {
+		oldest = events[0].Created
 	}
-	return len(events), events[0].Created
+	return len(events), oldest, err
 }
