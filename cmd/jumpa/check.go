@@ -51,7 +51,8 @@ func (c checkCommand) Run(ctx context.Context) error {
 
 type migrateCommand struct{ at }
 
-// Run brings the database to the schema of this program.
+// Run brings the database to the schema of this program, and leaves a newer one
+// as it is.
 func (c migrateCommand) Run(ctx context.Context) error {
 	cfg, err := c.config()
 	if err != nil {
@@ -60,6 +61,6 @@ func (c migrateCommand) Run(ctx context.Context) error {
 	if err := app.Migrate(ctx, cfg); err != nil {
 		return err
 	}
-	_, err = fmt.Println("The database has the schema of this program.")
+	_, err = fmt.Println("The database has the schema of this program, or a newer one with which it works.")
 	return err
 }

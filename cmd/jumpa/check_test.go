@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
@@ -41,5 +43,38 @@ func TestCheckAndMigrate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestADatabaseOfANewerVersion: in the middle of an upgrade, and after one that
+// is taken back, an older program works on; it is refused where it would do harm.
+func TestADatabaseOfANewerVersion(t *testing.T) {
+	address := postgrestest.Database(t)
+	database := []string{"JUMPA_DATABASE_URL=" + address}
+	change := func(query string) {
+		t.Helper()
+		c, err := pgx.Connect(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close(t.Context()) }()
+		if _, err := c.Exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := runs(t, database, "migrate"); r.status != 0 {
+		t.Fatal(r.stderr)
+	}
+	change("UPDATE schema_version SET version = 999")
+	for command, want := range map[string]string{"check": "PostgreSQL, schema 999 of a newer version", "migrate": "or a newer one with which it works"} {
+		if r := runs(t, database, command); r.status != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: status %d, %s%s; want %q", command, r.status, r.stdout, r.stderr, want)
+		}
+	}
+	change("INSERT INTO setting VALUES ('schema.oldest', '998')")
+	for command, want := range map[string]string{"check": "FAILED  database", "migrate": "jumpa: JUMPA_DATABASE_URL: a newer version of jumpa has changed the database"} {
+		if r := runs(t, database, command); r.status == 0 || !strings.Contains(r.stdout+r.stderr, want) {
+			t.Errorf("%s: status %d, %s%s; want %q", command, r.status, r.stdout, r.stderr, want)
+		}
 	}
 }

@@ -64,7 +64,7 @@ func checkDatabase(ctx context.Context, cfg Config) (says string, current bool, 
 	case err != nil:
 		return "", false, fmt.Errorf("JUMPA_DATABASE_URL: %w", err)
 	case has > ours:
-		return "", false, errors.New("the database was written by a newer version of jumpa")
+		return fmt.Sprintf("PostgreSQL, schema %d of a newer version of jumpa, with which this one works too", has), true, nil
 	case has == 0:
 		return "PostgreSQL, empty: the first start or `jumpa migrate` fills it", false, nil
 	case has < ours:

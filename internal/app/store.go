@@ -48,7 +48,7 @@ func openStore(ctx context.Context, cfg Config) (engine, error) {
 	case errors.Is(err, sqlite.ErrInUse):
 		return nil, usage("--data: %s is in use by another jumpa; stop that one or choose another directory", cfg.Data)
 	case errors.Is(err, sqlite.ErrNewer):
-		return nil, usage("--data: %s was written by a newer version of jumpa; use that one or choose another directory", cfg.Data)
+		return nil, usage("--data: a newer version of jumpa has changed %s so that this one cannot work with it; use that one or choose another directory", cfg.Data)
 	case err != nil:
 		return nil, usage("--data: the database in %s cannot be opened: %v", cfg.Data, err)
 	}
@@ -59,7 +59,7 @@ func openPostgres(ctx context.Context, url string) (engine, error) {
 	st, err := postgres.Open(ctx, url)
 	switch {
 	case errors.Is(err, postgres.ErrNewer):
-		return nil, usage("JUMPA_DATABASE_URL: the database was written by a newer version of jumpa; use that one")
+		return nil, usage("JUMPA_DATABASE_URL: a newer version of jumpa has changed the database so that this one cannot work with it; use that one")
 	case err != nil:
 		line := "JUMPA_DATABASE_URL: the database cannot be opened: " + strings.Join(strings.Fields(err.Error()), " ")
 		return nil, &UsageError{Line: line, Err: err}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/lease"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres"
 )
 
 // Environment variables of the faults of many nodes.
@@ -144,15 +145,32 @@ var faults = []fault{
 // them again.
 func (c *cluster) replace(r *rand.Rand) {
 	for _, n := range c.nodes {
-		n.stop()
-		n.start()
-		n.ready()
-		some(r, askEvery, 2*askEvery) // until the balancer knows
+		n.renew(r)
 	}
 }
 
+// renew stops a node as an upgrade does, and starts it again.
+func (p *process) renew(r *rand.Rand) {
+	p.stop()
+	p.start()
+	p.ready()
+	some(r, askEvery, 2*askEvery) // until the balancer knows
+}
+
+// upgrade replaces two nodes by those of another version, the first of which
+// changes the schema. In between the other one is started anew, as it was.
+func (c *cluster) upgrade(r *rand.Rand, binary string) {
+	first, second := c.nodes[0], c.nodes[1]
+	first.binary = binary
+	first.renew(r)
+	second.renew(r)
+	second.binary = binary
+	second.renew(r)
+}
+
 // TestNobodyNoticesThatNodesAreReplaced sees that every request is answered,
-// when it is sent again as documented, while all nodes are replaced.
+// when it is sent again as documented, while all nodes are replaced: by those of
+// a version that changes the schema, and once more.
 func TestNobodyNoticesThatNodesAreReplaced(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -160,13 +178,16 @@ func TestNobodyNoticesThatNodesAreReplaced(t *testing.T) {
 	}
 	seed := fromEnvironment(t, seedVariable, uint64(rand.Uint32()))
 	t.Logf("%s=%d", seedVariable, seed)
-	c := newCluster(t, 2, "embedded", wires)
+	c, next := newCluster(t, 2, "embedded", wires), coming(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	l := playing(t, c.site, seed, c.restart, func() {
 		some(r, moment, short)
-		c.replace(r)
+		c.upgrade(r, next)
 		c.replace(r)
 	})
+	if has, ours, err := postgres.Version(t.Context(), c.database.URL()); err != nil || has != ours+1 {
+		t.Errorf("after the upgrade the database has schema %d of %d, %v", has, ours, err)
+	}
 	if len(l.unknown) > 0 {
 		t.Errorf("requests without an answer: %v", l.unknown)
 	}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,40 @@ func build(t testing.TB) string {
 		t.Fatal(program.err)
 	}
 	return filepath.Join(program.dir, "jumpa")
+}
+
+// coming builds a version of the program that is still to come: it has one more
+// migration.
+func coming(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	schema, err := filepath.Abs("../../internal/store/postgres/schema")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := filepath.Glob(filepath.Join(schema, "*.sql"))
+	if err != nil || len(have) == 0 {
+		t.Fatalf("%d migrations, %v", len(have), err)
+	}
+	migration := filepath.Join(dir, "migration.sql")
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(schema, fmt.Sprintf("%04d.sql", len(have)+1)): migration}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		migration:                          "ALTER TABLE resource ADD COLUMN place text NOT NULL DEFAULT '';\nALTER TABLE consultation ADD COLUMN place text NOT NULL DEFAULT '';\n",
+		filepath.Join(dir, "overlay.json"): string(overlay),
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary := filepath.Join(dir, "jumpa")
+	out, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "github.com/jumpa-hie/jumpa/cmd/jumpa").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // folder is a directory for the data and logs of one run. When the run fails

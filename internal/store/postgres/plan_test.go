@@ -96,7 +96,7 @@ func fill(t *testing.T, c *pgx.Conn) {
 func TestNoStatementReadsAWholeTable(t *testing.T) {
 	url := database(t)
 	seen := &recorder{seen: map[string][]any{}}
-	s, err := connect(t.Context(), url, seen)
+	s, err := observed(t.Context(), url, seen)
 	if err != nil {
 		t.Fatal(err)
 	}

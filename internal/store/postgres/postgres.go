@@ -29,7 +29,7 @@ import (
 
 // Errors of the store.
 var (
-	ErrNewer = errors.New("the database was written by a newer version of this program")
+	ErrNewer = errors.New("a newer version of this program has changed the database so that this one cannot work with it")
 	// ErrUnknown says that the connection was lost during the commit: the
 	// update may be on disk or not.
 	ErrUnknown = errors.New("the connection was lost while an update was committed; it may have been written or not")
@@ -66,13 +66,21 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open connects to the database at url (postgres://…) and brings its schema to
-// the newest version. It gives ErrNewer when a newer program wrote it. Each
-// process has two bounded pools, for updates and for views; pool_max_conns in
-// the URL sets the size of each.
-func Open(ctx context.Context, url string) (*Store, error) { return connect(ctx, url, nil) }
+// the version of this program. A newer schema stays as it is; Open gives
+// ErrNewer when this program cannot work with it. Each process has two bounded
+// pools, for updates and for views; pool_max_conns in the URL sets the size of
+// each.
+func Open(ctx context.Context, url string) (*Store, error) {
+	known, err := migrations()
+	if err != nil {
+		return nil, err
+	}
+	return connect(ctx, url, known, nil)
+}
 
-// connect is Open with an observer of all statements.
-func connect(ctx context.Context, url string, tracer pgx.QueryTracer) (_ *Store, err error) {
+// connect is Open with the migrations that are known, and an observer of all
+// statements.
+func connect(ctx context.Context, url string, known []store.Migration, tracer pgx.QueryTracer) (_ *Store, err error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
@@ -95,7 +103,7 @@ func connect(ctx context.Context, url string, tracer pgx.QueryTracer) (_ *Store,
 			parameters[name] = value
 		}
 	}
-	if err := migrate(ctx, config.ConnConfig); err != nil {
+	if err := migrate(ctx, config.ConnConfig, known); err != nil {
 		return nil, err
 	}
 	s := &Store{queue: make(chan *job, 1024), done: make(chan struct{}), fresh: blocks{have: map[string]span{}}}
@@ -111,81 +119,6 @@ func connect(ctx context.Context, url string, tracer pgx.QueryTracer) (_ *Store,
 	}
 	go s.lane()
 	return s, nil
-}
-
-// migrate brings the schema to the newest version, one numbered file at a
-// time. Of several processes that start together, one does it.
-func migrate(ctx context.Context, config *pgx.ConnConfig) error {
-	files, err := schema.ReadDir("schema")
-	if err != nil {
-		return err
-	}
-	config = config.Copy()
-	config.RuntimeParams["statement_timeout"] = "0"
-	c, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
-	for begin := time.Now(); ; pause(ctx, begin) {
-		_, err := c.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
-		if err == nil {
-			break
-		}
-		if !is(err, "23505", "42P07", "42710", "XX000") || time.Since(begin) > patience { // another process makes it at this moment
-			return err
-		}
-	}
-	return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE"); err != nil {
-			return err
-		}
-		var have int
-		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&have); err != nil {
-			return err
-		}
-		if have > len(files) {
-			return ErrNewer
-		}
-		if have < 0 {
-			return fmt.Errorf("the database has the schema version %d, which never was", have)
-		}
-		for i, f := range files[have:] {
-			text, err := schema.ReadFile("schema/" + f.Name())
-			if err != nil {
-				return err
-			}
-			script := fmt.Sprintf("%s;\nDELETE FROM schema_version;\nINSERT INTO schema_version VALUES (%d);", text, have+i+1)
-			if _, err := tx.Exec(ctx, script, pgx.QueryExecModeSimpleProtocol); err != nil {
-				return fmt.Errorf("migration %s: %w", f.Name(), err)
-			}
-		}
-		return nil
-	})
-}
-
-// Version gives the version of the schema that a database has, 0 when it is
-// empty, and that of this program. It changes nothing.
-func Version(ctx context.Context, url string) (has, ours int, err error) {
-	files, err := schema.ReadDir("schema")
-	if err != nil {
-		return 0, 0, err
-	}
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		return 0, 0, err
-	}
-	config.ConnectTimeout = 5 * time.Second
-	c, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
-	err = c.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&has)
-	if is(err, "42P01") { // no such table
-		err = nil
-	}
-	return has, len(files), err
 }
 
 // Close waits for the transactions under way and closes all connections.

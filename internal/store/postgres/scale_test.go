@@ -16,7 +16,7 @@ import (
 func TestFlowsUseIndexes(t *testing.T) {
 	url := database(t)
 	seen := &recorder{seen: map[string][]any{}}
-	s, err := connect(t.Context(), url, seen)
+	s, err := observed(t.Context(), url, seen)
 	if err != nil {
 		t.Fatal(err)
 	}

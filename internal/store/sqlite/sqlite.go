@@ -13,6 +13,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ import (
 // Errors of Open.
 var (
 	ErrInUse = errors.New("the database is in use by another process")
-	ErrNewer = errors.New("the database was written by a newer version of this program")
+	ErrNewer = errors.New("a newer version of this program has changed the database so that this one cannot work with it")
 )
 
 //go:embed schema/*.sql
@@ -52,8 +53,22 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens or creates the database at path. It gives ErrInUse when another
-// process has it and ErrNewer when a newer program wrote it.
-func Open(ctx context.Context, path string) (_ *Store, err error) {
+// process has it and ErrNewer when a newer program has changed it so that this
+// one cannot work with it.
+func Open(ctx context.Context, path string) (*Store, error) {
+	files, err := fs.Sub(schema, "schema")
+	if err != nil {
+		return nil, err
+	}
+	known, err := store.Migrations(files)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, path, known)
+}
+
+// open is Open with the migrations that are known.
+func open(ctx context.Context, path string, known []store.Migration) (_ *Store, err error) {
 	lock, err := claim(path + ".lock")
 	if err != nil {
 		return nil, err
@@ -86,7 +101,7 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	if s.writer, err = s.connect(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.writer.migrate(ctx); err != nil {
+	if err := s.writer.migrate(ctx, known); err != nil {
 		return nil, err
 	}
 	s.readers = make(chan *conn, n)
@@ -139,30 +154,31 @@ func (s *Store) disconnect() {
 	}
 }
 
-// migrate brings the schema to the newest version, one numbered file at a time.
-func (c *conn) migrate(ctx context.Context) error {
-	var have int
-	if err := c.sql.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+// migrate brings the schema to the newest version that is known here, one
+// migration at a time. A newer one stays as it is.
+func (c *conn) migrate(ctx context.Context, known []store.Migration) error {
+	var has, oldest int
+	if err := c.sql.QueryRowContext(ctx, "PRAGMA user_version").Scan(&has); err != nil {
 		return err
 	}
-	files, err := schema.ReadDir("schema")
-	if err != nil {
-		return err
+	if has < 0 {
+		return fmt.Errorf("the database has the schema version %d, which never was", has)
 	}
-	if have > len(files) {
-		return ErrNewer
-	}
-	if have < 0 {
-		return fmt.Errorf("the database has the schema version %d, which never was", have)
-	}
-	for i, f := range files[have:] {
-		text, err := schema.ReadFile("schema/" + f.Name())
-		if err != nil {
-			return err
+	if has > len(known) {
+		err := c.sql.QueryRowContext(ctx, "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM setting WHERE name = ?", store.OldestSetting).Scan(&oldest)
+		if err == nil && oldest > len(known) {
+			err = ErrNewer
 		}
-		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, have+i+1)
+		return err
+	}
+	for i, m := range known[has:] {
+		script := "BEGIN IMMEDIATE;\n" + m.Text + ";\n"
+		if m.Oldest > 0 {
+			script += fmt.Sprintf("INSERT OR REPLACE INTO setting VALUES ('%s', CAST('%d' AS BLOB));\n", store.OldestSetting, m.Oldest)
+		}
+		script += fmt.Sprintf("PRAGMA user_version = %d;\nCOMMIT;", has+i+1)
 		if _, err := c.sql.ExecContext(ctx, script); err != nil {
-			return fmt.Errorf("migration %s: %w", f.Name(), err)
+			return fmt.Errorf("migration %s: %w", m.Name, err)
 		}
 	}
 	return nil
