@@ -308,12 +308,12 @@ func (a *App) serve(context.Context) error {
 	return nil
 }
 
-const timersEvery = 4 * time.Second // often enough to keep the duty
+const timersEvery = 4 * time.Second
 
 // keepTime runs the timers of the consultation.
 func (a *App) keepTime(context.Context) error {
 	a.every(time.Minute, "topics", a.openTopics) // of organisations that are new
-	duty := a.duty(dutyTimers)
+	duty := a.kept(dutyTimers)
 	a.every(timersEvery, "timers", func(ctx context.Context) error {
 		if duty != nil {
 			until, mine, err := duty.Hold(ctx)

@@ -217,7 +217,7 @@ func (d *duties) add(name string, h holder) {
 	d.holders[name] = h
 }
 
-var dutyHeld = prometheus.NewDesc("jumpa_duty_held", "1 when this node has the duty.", []string{"duty"}, nil)
+var dutyHeld = prometheus.NewDesc("jumpa_duty_held", "1 when this node has the duty. Never two nodes at once; none for up to nine seconds after the holder was killed.", []string{"duty"}, nil)
 
 // Describe implements prometheus.Collector.
 func (*duties) Describe(to chan<- *prometheus.Desc) { to <- dutyHeld }

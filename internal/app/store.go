@@ -94,17 +94,27 @@ func (a *App) duty(name string) *lease.Lease {
 	return l
 }
 
+// kept is a duty that is looked at four times in a term: this node keeps it
+// when it has it, and takes it soon when nobody does; nil when there are no
+// other nodes.
+func (a *App) kept(name string) *lease.Lease {
+	duty := a.duty(name)
+	if duty != nil {
+		a.every(lease.DefaultTerm/4, name+" duty", func(ctx context.Context) error {
+			_, _, err := duty.Hold(ctx)
+			return err
+		})
+	}
+	return duty
+}
+
 // mine tells whether this node has a duty at the moment; nil when there are no
 // other nodes.
 func (a *App) mine(name string) func(context.Context) bool {
-	duty := a.duty(name)
+	duty := a.kept(name)
 	if duty == nil {
 		return nil
 	}
-	a.every(lease.DefaultTerm/4, name+" duty", func(ctx context.Context) error {
-		_, _, err := duty.Hold(ctx)
-		return err
-	})
 	return func(ctx context.Context) bool {
 		_, mine, err := duty.Hold(ctx)
 		return err == nil && mine
