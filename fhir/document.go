@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -84,7 +83,7 @@ func ParseWithin(raw []byte, lim Limits) (*Document, error) {
 	}
 	d := &Document{raw: raw, nodes: s.nodes}
 	rt := d.Root().Get("resourceType")
-	if rt.Kind() != String || !typeName.MatchString(rt.String()) {
+	if rt.Kind() != String || !validTypeName(rt.String()) {
 		return nil, Errorf(CodeStructure, "resourceType", "The document has no valid resourceType.")
 	}
 	if id := d.Root().Get("id"); id.Exists() && (id.Kind() != String || !ValidID(id.String())) {
@@ -93,13 +92,31 @@ func ParseWithin(raw []byte, lim Limits) (*Document, error) {
 	return d, nil
 }
 
-var (
-	typeName = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
-	idValue  = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
-)
+// maxName bounds an id and the name of a type, in bytes.
+const maxName = 64
 
-// ValidID tells whether s is a FHIR id.
-func ValidID(s string) bool { return idValue.MatchString(s) }
+// ValidID tells whether s is a FHIR id: 1 to 64 letters, digits, - or dots.
+func ValidID(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !letter(c) && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}
+
+// validTypeName tells whether s has the form of a resource type: a capital
+// before other letters.
+func validTypeName(s string) bool {
+	for i := range len(s) {
+		if !letter(s[i]) {
+			return false
+		}
+	}
+	return len(s) > 1 && len(s) <= maxName && s[0] <= 'Z'
+}
+
+func letter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
 
 // Bytes gives the exact bytes of the document. They must not be changed.
 func (d *Document) Bytes() []byte { return d.raw }

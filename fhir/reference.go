@@ -25,7 +25,7 @@ func ParseReference(s, base string) (r Reference, ok bool) {
 	default:
 		return Reference{}, false
 	}
-	if !typeName.MatchString(parts[0]) || !ValidID(parts[1]) {
+	if !validTypeName(parts[0]) || !ValidID(parts[1]) {
 		return Reference{}, false
 	}
 	r.Type, r.ID = parts[0], parts[1]

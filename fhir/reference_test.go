@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -78,6 +79,20 @@ func TestValidID(t *testing.T) {
 	} {
 		if got := ValidID(in); got != want {
 			t.Errorf("ValidID(%q) = %v", in, got)
+		}
+	}
+}
+
+// The names of types, as a pattern.
+var typeName = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
+
+func TestTypeNames(t *testing.T) {
+	for _, in := range []string{
+		"Patient", "Li", "L", "", "patient", "pAtient", "Patient1", "1Patient", "Pa-tient", "Pat ient", "Patient\n", "É", "Pétient", "[atient", "@a", "Z[",
+		strings.Repeat("P", 64), strings.Repeat("P", 65),
+	} {
+		if got, want := validTypeName(in), typeName.MatchString(in); got != want {
+			t.Errorf("validTypeName(%q) = %v", in, got)
 		}
 	}
 }
