@@ -244,7 +244,7 @@ func (q Everything) center(r store.Reader, p auth.Principal) (store.Resource, er
 	if err != nil {
 		return center, err
 	}
-	if err := visible(r, grant, q.Type, q.ID); err != nil {
+	if err := visibleRecord(r, grant, center); err != nil {
 		return center, err
 	}
 	if center.Deleted() {

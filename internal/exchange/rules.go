@@ -76,7 +76,7 @@ func (c *checker) named(n fhir.Node, typ string) (*record.Current, error) {
 	if err != nil {
 		return nil, err
 	}
-	if visible(c.r, grant, typ, ref.ID) != nil {
+	if visibleRecord(c.r, grant, cur.Resource) != nil {
 		return nil, unknown
 	}
 	return cur, nil

@@ -70,7 +70,7 @@ func (s *Service) read(ctx context.Context, p auth.Principal, typ, id, operation
 		if err != nil {
 			return err
 		}
-		if err := visible(r, grant, typ, id); err != nil {
+		if err := visibleRecord(r, grant, res); err != nil {
 			return err
 		}
 		if res.Deleted() {
@@ -106,6 +106,14 @@ func visible(r store.Reader, grant auth.Grant, typ, id string) error {
 		return hidden
 	}
 	return err
+}
+
+// visibleRecord is visible for a record that is at hand: its owner may see it.
+func visibleRecord(r store.Reader, grant auth.Grant, res store.Resource) error {
+	if res.Organization == grant.Organization {
+		return nil
+	}
+	return visible(r, grant, res.Type, res.ID)
 }
 
 // refused writes the audit record of an access that was refused for what the
