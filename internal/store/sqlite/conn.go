@@ -18,6 +18,7 @@ type conn struct {
 	statements map[string]*sql.Stmt
 	ctx        context.Context
 	lost       error // what ended the transaction under way; the next statement would stand outside of it
+	wrote      bool  // a statement has been prepared that may write
 }
 
 // maxStatements bounds the cache: searches come in many shapes.
@@ -46,6 +47,7 @@ func (c *conn) prepare(query string) (*sql.Stmt, error) {
 	if c.lost != nil {
 		return nil, c.lost
 	}
+	c.wrote = c.wrote || !strings.HasPrefix(query, "SELECT ")
 	if s, ok := c.statements[query]; ok {
 		return s, nil
 	}
@@ -106,14 +108,19 @@ func many[T any](c *conn, query string, args []any, scan func(row) (T, error)) (
 // row is what *sql.Row and *sql.Rows have in common.
 type row interface{ Scan(to ...any) error }
 
-// single reads one row with scan; store.ErrNotFound when there is none.
+// single reads one row with scan; store.ErrNotFound when there is none. It looks
+// it up by a key, which is done before a watcher of the context, as database/sql
+// and the driver each start one, would be of use.
 func single[T any](c *conn, query string, args []any, scan func(row) (T, error)) (T, error) {
 	var zero T
 	s, err := c.prepare(query)
 	if err != nil {
 		return zero, err
 	}
-	v, err := scan(s.QueryRowContext(c.ctx, args...))
+	if err := c.ctx.Err(); err != nil {
+		return zero, err
+	}
+	v, err := scan(s.QueryRowContext(context.WithoutCancel(c.ctx), args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return zero, store.ErrNotFound
 	}

@@ -15,24 +15,41 @@ type reader struct{ *conn }
 
 type tx struct {
 	reader
-	seen map[string]store.Resource // records as this transaction has read them
+	seen seen
 }
 
-// Resource implements store.Reader. An update asks for the same few records
-// again and again.
-func (t *tx) Resource(typ, id string) (store.Resource, error) {
-	key := typ + "/" + id
-	if res, ok := t.seen[key]; ok {
-		return res, nil
+// seen are records as the writer has read them, by Type/id. The updates of a
+// batch ask for the same few again and again.
+type seen map[string]kept
+
+// kept is a record in its table; rid is 0 when there is none.
+type kept struct {
+	rid int64
+	store.Resource
+}
+
+// kept reads a record unless that has been done.
+func (t *tx) kept(typ, id string) (kept, error) {
+	if k, ok := t.seen[typ+"/"+id]; ok {
+		return k, nil
 	}
-	res, err := t.reader.Resource(typ, id)
+	k, err := t.reader.kept(typ, id)
+	if errors.Is(err, store.ErrNotFound) {
+		k, err = kept{}, nil
+	}
 	if err == nil {
-		if t.seen == nil {
-			t.seen = make(map[string]store.Resource, 4)
-		}
-		t.seen[key] = res
+		t.seen[typ+"/"+id] = k
 	}
-	return res, err
+	return k, err
+}
+
+// Resource implements store.Reader.
+func (t *tx) Resource(typ, id string) (store.Resource, error) {
+	k, err := t.kept(typ, id)
+	if err == nil && k.rid == 0 {
+		err = store.ErrNotFound
+	}
+	return k.Resource, err
 }
 
 const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
@@ -42,9 +59,19 @@ func scanResource(r row) (res store.Resource, err error) {
 	return res, err
 }
 
+func scanKept(r row) (k kept, err error) {
+	err = r.Scan(&k.Type, &k.ID, &k.Version, at{&k.Updated}, &k.Method, &k.Organization, &k.Body, &k.rid)
+	return k, err
+}
+
+func (r reader) kept(typ, id string) (kept, error) {
+	return single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanKept)
+}
+
 // Resource implements store.Reader.
 func (r reader) Resource(typ, id string) (store.Resource, error) {
-	return single(r.conn, "SELECT "+resourceColumns+" FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanResource)
+	k, err := r.kept(typ, id)
+	return k.Resource, err
 }
 
 // ResourceVersion implements store.Reader.
@@ -60,17 +87,16 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 
 // PutResource implements store.Tx.
 func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
-	delete(t.seen, r.Type+"/"+r.ID)
-	var rid, version int64
-	err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	before, err := t.kept(r.Type, r.ID)
+	if err != nil {
 		return err
 	}
-	if r.Version != version+1 {
+	if r.Version != before.Version+1 {
 		return fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read.")
 	}
-	body := blob(r.Body)
-	if version == 0 {
+	delete(t.seen, r.Type+"/"+r.ID)
+	rid, body := before.rid, blob(r.Body)
+	if rid == 0 {
 		err = t.one("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?) RETURNING rid",
 			[]any{r.Type, r.ID, micro(r.Updated), r.Method, r.Organization, body}, &rid)
 	} else {
@@ -92,14 +118,16 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 
 // Relabel implements store.Tx.
 func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
-	delete(t.seen, r.Type+"/"+r.ID)
-	var rid, version, found int64
-	if err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
+	k, err := t.kept(r.Type, r.ID)
+	if err != nil {
 		return err
 	}
-	if r.Version != version {
+	rid := k.rid
+	if r.Version != k.Version {
+		var found int64
 		return t.one("UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{blob(r.Body), rid, r.Version}, &found)
 	}
+	delete(t.seen, r.Type+"/"+r.ID)
 	if err := t.exec("UPDATE resource SET body = ? WHERE rid = ?", blob(r.Body), rid); err != nil {
 		return err
 	}
@@ -124,7 +152,7 @@ func (t *tx) unindex(typ string, rid int64, e store.Entry) error {
 }
 
 // maxRows bounds the rows of one INSERT, so that few statements are prepared.
-const maxRows = 16
+const maxRows = 32
 
 func (t *tx) index(typ string, rid int64, add []store.Entry) error {
 	values := rows{table: "index_value", row: "(?,?,?)", width: 3}

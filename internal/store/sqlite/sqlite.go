@@ -1,10 +1,10 @@
 // Package sqlite keeps the exchange's records in one SQLite file on this
 // machine, with nothing to install.
 //
-// One writer runs the waiting updates one after another, each in a savepoint
-// of its own, and commits them together: what Update has answered is on disk,
-// and the price of the disk is shared. Reads run beside it on snapshots. One
-// process may use a file at a time.
+// One writer runs the waiting updates one after another and commits them
+// together: what Update has answered is on disk, and the price of the disk is
+// shared. An update that fails is undone alone. Reads run beside it on
+// snapshots. One process may use a file at a time.
 package sqlite
 
 import (
@@ -46,6 +46,8 @@ type Store struct {
 	closed bool
 	queue  chan *job
 	done   chan struct{}
+
+	apart int // batches to come whose jobs have a savepoint each; the writer's
 
 	commits, committed atomic.Uint64
 }

@@ -20,7 +20,7 @@ type job struct {
 	answer chan error
 }
 
-// Update implements store.Store. fn runs on the writer, once. A caller whose
+// Update implements store.Store. fn runs on the writer. A caller whose
 // context ends while it waits is not served; once its turn has come it waits
 // for the answer of the disk.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
@@ -75,38 +75,72 @@ func (s *Store) write() {
 	}
 }
 
+// apart is for how many batches each job has a savepoint of its own after one
+// had to be undone.
+const apart = 32
+
+// errUndone says that a batch was rolled back for one of its jobs alone.
+var errUndone = errors.New("the batch was undone")
+
 // commit runs the jobs of a batch and puts those that succeed on disk together.
+// Before a savepoint SQLite copies each page that is about to change. So a batch
+// runs without them first; when a job fails that has written something, all are
+// undone and run again, each in its own savepoint.
 func (s *Store) commit(batch []*job) error {
+	if s.apart > 0 {
+		s.apart--
+		return s.together(batch, true)
+	}
+	err := s.together(batch, false)
+	if errors.Is(err, errUndone) {
+		s.apart = apart
+		err = s.together(batch, true)
+	}
+	return err
+}
+
+func (s *Store) together(batch []*job, savepoints bool) error {
 	c := s.writer
 	c.ctx = context.Background()
 	if err := s.begin(c, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+	undo := func(err error) error { return errors.Join(err, c.exec("ROLLBACK")) }
+	known := seen{}
 	for _, j := range batch {
 		if j.err = j.ctx.Err(); j.err != nil {
 			continue
 		}
-		if err := c.exec("SAVEPOINT job"); err != nil {
-			return errors.Join(err, c.exec("ROLLBACK"))
+		if savepoints {
+			if err := c.exec("SAVEPOINT job"); err != nil {
+				return undo(err)
+			}
 		}
-		j.err = guarded(j.fn, &tx{reader: reader{c}})
+		c.wrote = false
+		j.err = guarded(j.fn, &tx{reader{c}, known})
 		if c.lost != nil {
 			return c.abandon()
 		}
-		if j.err != nil {
+		if j.err != nil && c.wrote {
+			if !savepoints {
+				return undo(errUndone)
+			}
+			clear(known) // of what is undone
 			if err := c.exec("ROLLBACK TO job"); err != nil {
-				return errors.Join(err, c.exec("ROLLBACK"))
+				return undo(err)
 			}
 		}
-		if err := c.exec("RELEASE job"); err != nil {
-			return errors.Join(err, c.exec("ROLLBACK"))
+		if savepoints {
+			if err := c.exec("RELEASE job"); err != nil {
+				return undo(err)
+			}
 		}
 	}
 	if err := c.exec("COMMIT"); err != nil {
 		if c.lost != nil {
 			return c.abandon()
 		}
-		return errors.Join(err, c.exec("ROLLBACK"))
+		return undo(err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -134,6 +135,116 @@ func TestAFailureInABatchHarmsNoOther(t *testing.T) {
 		case o.want != nil && (!o.want(err) || there):
 			t.Errorf("%s: %v, written: %v; want its error and nothing written", o.name, err, there)
 		}
+	}
+}
+
+// Updates of a batch share what they have read. What one has read of its own
+// writes is not there for the next when it was undone.
+func TestWhatWasUndoneIsNotRemembered(t *testing.T) {
+	s := fresh(t)
+	put := func(tx store.Tx, version int64) error {
+		return tx.PutResource(store.Resource{Type: "Patient", ID: "p", Version: version, Method: "PUT"}, nil, nil)
+	}
+	refused := errors.New("refused")
+	// The second time, jobs have savepoints from the start.
+	for _, savepoints := range []bool{false, true} {
+		before, found := int64(0), make([]int64, 4)
+		look := func(i int, change int64, end error) func(store.Tx) error {
+			return func(tx store.Tx) error {
+				for _, version := range []int64{0, change} {
+					if version > 0 {
+						if err := put(tx, before+version); err != nil {
+							return err
+						}
+					}
+					res, err := tx.Resource("Patient", "p")
+					if err != nil && !errors.Is(err, store.ErrNotFound) {
+						return err
+					}
+					if version == 0 {
+						found[i] = res.Version
+					} else if res.Version != before+version {
+						t.Errorf("an update does not see its own version %d, but %d", before+version, res.Version)
+					}
+				}
+				return end
+			}
+		}
+		if savepoints {
+			before = 2
+			if s.apart == 0 {
+				t.Fatal("no savepoints after a failure")
+			}
+		}
+		release, first := held(t, s)
+		var answers []<-chan error
+		wants := []error{nil, refused, nil, nil}
+		for i, change := range []int64{1, 2, 2, 0} {
+			answers = append(answers, enqueue(t.Context(), t, s, look(i, change, wants[i])))
+		}
+		release()
+		if err := receive(t, first); err != nil {
+			t.Error(err)
+		}
+		for i, a := range answers {
+			if err := receive(t, a); !errors.Is(err, wants[i]) {
+				t.Errorf("update %d: %v, want %v", i, err, wants[i])
+			}
+		}
+		if want := []int64{before, before + 1, before + 1, before + 2}; !slices.Equal(found, want) {
+			t.Errorf("found versions %v, want %v", found, want)
+		}
+	}
+}
+
+// A batch in which all goes well, and one in which a job fails before it has
+// written, run once. One that has written when it fails makes the batch run
+// again, and no later batch for a while.
+func TestABatchRunsAgainForAFailureThatHasWritten(t *testing.T) {
+	s := fresh(t)
+	for _, c := range []struct {
+		name  string
+		write bool
+		runs  int32
+	}{
+		{"fails before it writes", false, 2}, {"fails when it has written", true, 4}, {"and again", true, 2},
+	} {
+		release, first := held(t, s)
+		var runs atomic.Int32
+		fine := enqueue(t.Context(), t, s, func(tx store.Tx) error {
+			runs.Add(1)
+			return tx.PutSetting("fine", []byte(c.name))
+		})
+		refused := errors.New("refused")
+		bad := enqueue(t.Context(), t, s, func(tx store.Tx) error {
+			runs.Add(1)
+			if _, err := tx.Setting("fine"); err != nil {
+				return err
+			}
+			if c.write {
+				if _, err := tx.NextNumber("n"); err != nil { // which reads what it writes
+					return err
+				}
+			}
+			return refused
+		})
+		release()
+		if err := errors.Join(receive(t, first), receive(t, fine)); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := receive(t, bad); !errors.Is(err, refused) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := runs.Load(); got != c.runs {
+			t.Errorf("%s: %d runs, want %d", c.name, got, c.runs)
+		}
+		if got := setting(t, s, "fine"); got != c.name {
+			t.Errorf("%s: what succeeded reads %q", c.name, got)
+		}
+	}
+	var n int64
+	if err := s.Update(t.Context(), func(tx store.Tx) (err error) { n, err = tx.NextNumber("n"); return err }); err != nil || n != 1 {
+		t.Errorf("the next number is %d, %v; those of failures are undone", n, err)
 	}
 }
 
