@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests use beyond Go: a browser, fonts for four languages,
-# command line clients of Kafka and JSON, a Python with PyJWT, Prosody, the npm packages of the client scripts,
+# command line clients of Kafka and JSON, a Python with PyJWT, Prosody, promtool, the npm packages of the client scripts,
 # and Java with the jars of Apache Kafka, HAPI FHIR and HL7's validator.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ command -v jq >/dev/null 2>&1 || need="$need jq"
 command -v npm >/dev/null 2>&1 || need="$need nodejs npm"
 /usr/bin/python3 -c "import jwt, cryptography" 2>/dev/null || need="$need python3 python3-jwt python3-cryptography"
 { command -v prosody && ls /usr/share/lua/*/openssl/pkey.lua; } >/dev/null 2>&1 || need="$need prosody lua-luaossl"
+command -v promtool >/dev/null 2>&1 || need="$need prometheus"
 command -v javac >/dev/null 2>&1 || need="$need default-jdk-headless"
 command -v mvn >/dev/null 2>&1 || need="$need maven"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$need postgresql"
