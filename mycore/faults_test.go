@@ -512,6 +512,8 @@ func extensionFaults() []fault {
 		of("patient", []fault{
 			{name: "an identifier of another system", edits: edits(fhir.Append("identifier", raw(`{"system":"http://example.org/ids","value":"1"}`)))},
 			{name: "two MyKad numbers", edits: edits(fhir.Append("identifier", raw(`{"system":"`+SystemMyKad+`","value":"900101145679"}`)))},
+			{name: "a MyKad number with dashes", edits: edits(fhir.Set("identifier.0.value", "850712-05-5018"))},
+			{name: "a MyKad number with dashes in its other spelling", edits: edits(fhir.Set("identifier.0.system", SystemMyKadVariant), fhir.Set("identifier.0.value", "850712-05-5018"))},
 			{name: "MyKad in its other spelling", edits: edits(fhir.Set("identifier.0.system", SystemMyKadVariant))},
 			{name: "unknown, with a number for the time being", edits: edits(fhir.Append("identifier", raw(`{"use":"temp","system":"`+SystemOthers+`","value":"HTJ-UNK-26000006"}`)))},
 			{name: "unknown, without its use", edits: edits(fhir.Append("identifier", raw(`{"system":"`+SystemOthers+`","value":"HTJ-UNK-26000006"}`)))},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/fhir/validate"
 )
 
 // load reads a record below testdata.
@@ -193,4 +194,29 @@ func TestIssuesAreBounded(t *testing.T) {
 			t.Errorf("%d issues, %v", len(got), issues.Err())
 		}
 	})
+}
+
+// A message tells a developer what to write: the system too where the code is
+// right.
+func TestMessagesSayWhatToDo(t *testing.T) {
+	v := NewValidator(Line2024, validate.Options{})
+	code := raw(`{"code":"VR","display":"Virtual"}`)
+	for _, c := range []struct {
+		record string
+		edit   fhir.Edit
+		want   string
+	}{
+		{"encounter-vci", fhir.Set("class", code), "Encounter.class: The code is allowed here, but not without its system or under another one. Name the system " + SystemEncounterClass + "."},
+		{"encounter-vci", fhir.Set("class.system", "http://terminology.hl7.org/CodeSystem/v3-ActCode"), "Name the system " + SystemEncounterClass + "."},
+		{"encounter-vci", fhir.Set("class.code", "AMB"), "The code is not one that is allowed here. Use VR."},
+		{"appointment-vci", fhir.Set("serviceCategory.0.coding.0", code), "The category VR (virtual) of the system " + SystemEncounterClass + " is missing"},
+		{"appointment-vci", fhir.Set("end", "2020-01-01T00:00:00Z"), "The appointment must not end before it starts: correct start or end."},
+		{"slot-vci", fhir.Set("end", "2020-01-01T00:00:00Z"), "The slot must not end before it starts: correct start or end."},
+		{"patient", fhir.Set("identifier.0.value", "850712-05-5018"), "Patient.identifier[0].value: A MyKad or MyKid number is 12 digits, without dashes."},
+	} {
+		issues := v.Receive(t.Context(), edited(t, load(t, "good/"+c.record), c.edit), Lenient)
+		if !slices.ContainsFunc(issues, func(i *fhir.Error) bool { return strings.Contains(i.Diagnostics, c.want) }) {
+			t.Errorf("%s: nothing says %q, but %v", c.record, c.want, issues)
+		}
+	}
 }

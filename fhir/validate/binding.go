@@ -29,6 +29,16 @@ func (c codes) some(most int) (names []string) {
 	return names
 }
 
+// systemOf gives the system of which a code is among them, "" when it is not.
+func (c codes) systemOf(code string) string {
+	for _, coding := range c.set.Codings() {
+		if coding.Code == code {
+			return coding.System
+		}
+	}
+	return ""
+}
+
 // bound judges a coded element by the binding that R4 has for it, and its codes
 // by their code systems.
 func (r *run) bound(el *r4.Element, typ string, n fhir.Node) {
@@ -71,14 +81,15 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 	if in {
 		return
 	}
-	list := ""
-	if names := set.some(13); names != nil {
-		list = " Use " + oneOf(names) + "."
-	}
 	if strength == "required" {
-		what := "The code is not one that is allowed here."
+		what, list := "The code is not one that is allowed here.", ""
+		if names := set.some(13); names != nil {
+			list = " Use " + oneOf(names) + "."
+		}
 		if !coded {
 			what = "A code is required here; a text alone does not do."
+		} else if system := systemMeant(set, typ, n); system != "" {
+			what, list = "The code is allowed here, but not without its system or under another one.", " Name the system "+system+"."
 		}
 		r.fail(s, fhir.CodeCodeInvalid, "%s%s The value set is %s.", what, list, valueSet)
 		return
@@ -86,6 +97,22 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 	if coded {
 		r.warn(s, fhir.CodeCodeInvalid, "The code is not in the value set %s. Use one of its codes when one fits.", valueSet)
 	}
+}
+
+// systemMeant gives the system under which a value set has the code of a value
+// that names none or another one, "" when it has none.
+func systemMeant(set codes, typ string, n fhir.Node) string {
+	switch typ {
+	case "CodeableConcept":
+		for c := range n.All("coding") {
+			if system := systemMeant(set, "Coding", c); system != "" {
+				return system
+			}
+		}
+	case "Coding":
+		return set.systemOf(n.Get("code").String())
+	}
+	return ""
 }
 
 // codedType tells whether a value of a type is a code. A text or a URI is one
