@@ -156,7 +156,7 @@ func TestTransactions(t *testing.T) {
 		{rule: "url and resource disagree", method: "POST", body: transactionOf(sent("", "PUT", "Observation/o3", observation("o2", ""), "")), status: 400, contains: "Bundle.entry[0].request.url"},
 		{rule: "a create with an id in its url", method: "POST", body: transactionOf(sent("", "POST", "Observation/o3", observation("o3", ""), "")), status: 400},
 		{rule: "ifMatch of an old version", method: "POST", body: transactionOf(sent("", "PUT", "Observation/o1", observation("o1", ""), `,"ifMatch":"W/\"9\""`)), status: 412, contains: "Bundle.entry[0]"},
-		{rule: "ifMatch that is none", method: "POST", body: transactionOf(sent("", "PUT", "Observation/o1", observation("o1", ""), `,"ifMatch":"new"`)), status: 422},
+		{rule: "ifMatch that is none", method: "POST", body: transactionOf(sent("", "PUT", "Observation/o1", observation("o1", ""), `,"ifMatch":"new"`)), status: 412, contains: "request.ifMatch"},
 		{rule: "ifNoneMatch * of what is there", method: "POST", body: transactionOf(sent("", "PUT", "Observation/o1", observation("o1", ""), `,"ifNoneMatch":"*"`)), status: 412},
 		{rule: "what another organisation may not", method: "POST", as: &clinic, body: transactionOf(sent("", "PUT", "Observation/o1", observation("o1", ""), "")), status: 403, contains: "Bundle.entry[0]"},
 		{rule: "what another organisation may not see", method: "POST", as: &clinic, body: transactionOf(sent("", "GET", "Observation/o1", "", "")), status: 404, excludes: "pulse"},

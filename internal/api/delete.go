@@ -14,16 +14,16 @@ func (f *FHIR) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	version, err := ifMatch(r)
+	match, err := ifMatch(r)
 	if err != nil {
 		return err
 	}
 	var out exchange.Outcome
 	ctx, p, typ := r.Context(), auth.FromContext(r.Context()), r.PathValue("type")
 	if where != nil {
-		out, err = f.exchange.DeleteMatch(ctx, p, typ, where, version)
+		out, err = f.exchange.DeleteMatch(ctx, p, typ, where, match)
 	} else {
-		out, err = f.exchange.Delete(ctx, p, typ, r.PathValue("id"), version)
+		out, err = f.exchange.Delete(ctx, p, typ, r.PathValue("id"), match)
 	}
 	if err != nil {
 		return err

@@ -40,8 +40,8 @@ type Exchange interface {
 	Put(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
 	Create(ctx context.Context, p auth.Principal, w exchange.Write) (exchange.Outcome, error)
 	Patch(ctx context.Context, p auth.Principal, w exchange.Patch) (exchange.Outcome, error)
-	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (exchange.Outcome, error)
-	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (exchange.Outcome, error)
+	Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch exchange.Match) (exchange.Outcome, error)
+	DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch exchange.Match) (exchange.Outcome, error)
 	Transaction(ctx context.Context, p auth.Principal, bundle *fhir.Document, ask exchange.Ask) (exchange.TransactionResult, error)
 	Validate(ctx context.Context, p auth.Principal, v exchange.Validation) (fhir.Issues, error)
 	Label(ctx context.Context, p auth.Principal, l exchange.Labels) (store.Resource, error)
@@ -278,7 +278,9 @@ func (f *FHIR) answer(w http.ResponseWriter, r *http.Request, rt fhirRoute, form
 	if typ := r.PathValue("type"); !hasOperation(m.interaction, typ) {
 		return fhir.Errorf(fhir.CodeNotSupported, "", "%s has no operation %s.", typ, m.interaction).WithStatus(http.StatusNotFound)
 	}
-	if id := r.PathValue("id"); id != "" && !fhir.ValidID(id) {
+	if id := r.PathValue("id"); strings.HasPrefix(id, "$") {
+		return fhir.Errorf(fhir.CodeNotSupported, "", "This operation is not one of the type; it may be one of its records.").WithStatus(http.StatusNotFound)
+	} else if id != "" && !fhir.ValidID(id) {
 		return fhir.Errorf(fhir.CodeInvalid, "", "The id in the address must be 1 to 64 letters, digits, '-' or '.'.")
 	}
 	if m.interaction != "capabilities" && auth.FromContext(r.Context()).Kind == "" {

@@ -155,6 +155,7 @@ func TestFHIR(t *testing.T) {
 		{name: "head", method: "HEAD", url: "/Patient/p1", status: 200, headers: header{"ETag": `W/"1"`}},
 		{name: "read what the caller has", method: "GET", url: "/Patient/p1", header: header{"If-None-Match": `W/"1"`}, status: 304, excludes: "Siti"},
 		{name: "read as json", method: "GET", url: "/Patient/p1", header: header{"Accept": mediaJSON}, status: 200, headers: header{"Content-Type": mediaJSON + "*"}},
+		{name: "read as nothing", method: "GET", url: "/Patient/p1", header: header{"Accept": ""}, status: 200, headers: header{"Content-Type": mediaFHIR + "*"}},
 		{name: "read as turtle", method: "GET", url: "/Patient/p1", header: header{"Accept": "text/turtle"}, status: 406, excludes: "Siti"},
 		{name: "read nothing", method: "GET", url: "/Patient/p9", status: 404, contains: `"not-found"`},
 		{name: "another organisation sees nothing", method: "GET", url: "/Patient/p1", as: &clinic, status: 404, excludes: "Siti"},
@@ -169,7 +170,9 @@ func TestFHIR(t *testing.T) {
 		{name: "outcome preferred", method: "PUT", url: "/Patient/p2", body: strings.ReplaceAll(patientBody, `"p1"`, `"p2"`), header: header{"Prefer": "return=OperationOutcome"}, status: 201, contains: "OperationOutcome", excludes: "Siti"},
 
 		{name: "old version", method: "GET", url: "/Patient/p1/_history/1", status: 200, contains: "1991-05-03", headers: header{"ETag": `W/"1"`}},
-		{name: "no such version", method: "GET", url: "/Patient/p1/_history/99", status: 404},
+		{name: "no such version", method: "GET", url: "/Patient/p1/_history/99", status: 404, contains: "Patient/p1 has no such version"},
+		{name: "no such version of others", method: "GET", url: "/Patient/p1/_history/99", as: &clinic, status: 404, contains: "no Patient with id p1"},
+		{name: "a version in other digits", method: "GET", url: "/Patient/p1/_history/01", status: 404},
 		{name: "history", method: "GET", url: "/Patient/p1/_history", status: 200, contains: `"type":"history" & "total":3 & "201 Created" & "etag":"W/\"3\"" & "method":"PUT"`},
 		{name: "history of others", method: "GET", url: "/Patient/p1/_history", as: &clinic, status: 404, excludes: "Siti"},
 		{name: "history page", method: "GET", url: "/Patient/p1/_history?_count=1", status: 200, contains: `1991-05-05 & "next"`, excludes: `1991-05-03`},
@@ -178,7 +181,7 @@ func TestFHIR(t *testing.T) {
 		{name: "create", method: "POST", url: "/Observation", body: observation("mine", ""), status: 201, excludes: `"mine"`, headers: header{"Location": testBase + "/Observation/*"}},
 		{name: "conditional create finds", method: "POST", url: "/Patient", body: patientBody, header: header{"If-None-Exist": "identifier=http://fhir.hie.moh.gov.my/sid/patient-mrn|HIE-00000003&birthdate=1991-05-05"}, status: 200, contains: `"id":"p1"`},
 		{name: "conditional create finds two", method: "POST", url: "/Patient", body: patientBody, header: header{"If-None-Exist": "identifier=HIE-00000003"}, status: 412, contains: "multiple-matches"},
-		{name: "conditional create with what it does not know", method: "POST", url: "/Patient", body: patientBody, header: header{"If-None-Exist": "colour=red"}, status: 422},
+		{name: "conditional create with what it does not know", method: "POST", url: "/Patient", body: patientBody, header: header{"If-None-Exist": "colour=red"}, status: 400, contains: "not know: colour"},
 
 		{name: "search by identifier", method: "GET", url: "/Patient?identifier=HIE-00000003&_total=accurate", status: 200,
 			contains: `"searchset" & "total":2 & "fullUrl":"` + testBase + `/Patient/p1" & "mode":"match" & "self"`, excludes: `"next"`},

@@ -54,8 +54,8 @@ func negotiate(r *http.Request) (format, error) {
 	f := format{media: mediaFHIR, pretty: query.Get("_pretty") == "true"}
 	if name := query.Get("_format"); name != "" {
 		f.media = acceptable(name)
-	} else if accept := r.Header.Values("Accept"); len(accept) > 0 {
-		f.media = preferred(strings.Join(accept, ","))
+	} else if accept := strings.Join(r.Header.Values("Accept"), ","); strings.TrimSpace(accept) != "" {
+		f.media = preferred(accept)
 	}
 	if f.media == "" {
 		return f, errFormat()
@@ -209,22 +209,13 @@ func prefer(r *http.Request) map[string]string {
 
 func etag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) + `"` }
 
-// ifMatch reads the version of an If-Match header, 0 when there is none and
-// exchange.AnyVersion for "*". The
-// guide's readers also send the bare number.
-func ifMatch(r *http.Request) (int64, error) {
-	header := strings.TrimSpace(r.Header.Get("If-Match"))
-	switch header {
-	case "":
-		return 0, nil
-	case "*":
-		return exchange.AnyVersion, nil
-	}
-	version, ok := parseETag(header)
+// ifMatch reads the If-Match headers of a request.
+func ifMatch(r *http.Request) (exchange.Match, error) {
+	m, ok := exchange.ParseMatch(strings.Join(r.Header.Values("If-Match"), ","))
 	if !ok {
-		return 0, fhir.Errorf(fhir.CodeConflict, "", `If-Match must name one version, such as W/"3".`).WithStatus(http.StatusPreconditionFailed)
+		return nil, fhir.Errorf(fhir.CodeConflict, "", `If-Match must name versions, such as W/"3".`).WithStatus(http.StatusPreconditionFailed)
 	}
-	return version, nil
+	return m, nil
 }
 
 func parseETag(s string) (version int64, ok bool) {
@@ -241,7 +232,7 @@ func describe(w http.ResponseWriter, res store.Resource) {
 
 // unchanged tells whether the caller already has this version.
 func unchanged(r *http.Request, res store.Resource) bool {
-	if header := r.Header.Get("If-None-Match"); header != "" {
+	if header := strings.Join(r.Header.Values("If-None-Match"), ","); header != "" {
 		for part := range strings.SplitSeq(header, ",") {
 			if version, ok := parseETag(part); strings.TrimSpace(part) == "*" || ok && version == res.Version {
 				return true

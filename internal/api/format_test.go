@@ -91,6 +91,7 @@ func TestRefused(t *testing.T) {
 		{name: "unknown type", method: "GET", url: "/Colour/1", status: 404, contains: "resource type"},
 		{name: "unknown address", method: "GET", url: "/Patient/1/2/3", status: 404, contains: `"not-found"`},
 		{name: "bad id", method: "GET", url: "/Patient/a_b", status: 400, contains: "64 letters"},
+		{name: "operation of records", method: "GET", url: "/Patient/$everything", status: 404, contains: "one of its records"},
 		{name: "bad version", method: "GET", url: "/Patient/1/_history/x", status: 404, contains: `"not-found"`},
 		{name: "patch of no kind", method: "PATCH", url: "/Patient/1", body: "[]", status: 415, contains: "application/json-patch+json"},
 		{name: "patch of another kind", method: "PATCH", url: "/Patient/1", body: "<diff/>", header: map[string]string{"Content-Type": "application/xml-patch+xml"}, status: 415, contains: "FHIRPath Patch"},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
@@ -15,7 +16,7 @@ func (f *FHIR) patch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	version, err := ifMatch(r)
+	match, err := ifMatch(r)
 	if err != nil {
 		return err
 	}
@@ -24,7 +25,7 @@ func (f *FHIR) patch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out, err := f.exchange.Patch(r.Context(), auth.FromContext(r.Context()), exchange.Patch{
-		Type: r.PathValue("type"), ID: r.PathValue("id"), Condition: where, Change: change, IfMatch: version,
+		Type: r.PathValue("type"), ID: r.PathValue("id"), Condition: where, Change: change, IfMatch: match,
 	})
 	if err != nil {
 		return err
@@ -42,6 +43,7 @@ func readChange(w http.ResponseWriter, r *http.Request) (exchange.Change, error)
 		return exchange.ParseJSONPatch(body)
 	}
 	if _, err := contentType(r); err != nil || r.Header.Get("Content-Type") == "" {
+		w.Header().Set("Accept-Patch", strings.Join([]string{mediaJSONPatch, mediaFHIR, mediaXML}, ", "))
 		return nil, fhir.Errorf(fhir.CodeNotSupported, "", "Send a JSON Patch with Content-Type: %s, or a FHIRPath Patch with Content-Type: %s or %s.",
 			mediaJSONPatch, mediaFHIR, mediaXML).WithStatus(http.StatusUnsupportedMediaType)
 	}

@@ -81,7 +81,12 @@ func TestPatch(t *testing.T) {
 	if w := s.do(hospital, "GET", Root+"/AuditEvent?entity=Observation/o1&_count=100", "", nil); strings.Count(w.Body.String(), `"code":"update"`) < 5 {
 		t.Errorf("%s", w.Body)
 	}
-	if w := s.do(clinic, "GET", Root+"/AuditEvent?entity=Observation/o1&_count=100", "", nil); !strings.Contains(w.Body.String(), `"code":"patch"`) {
+	// The attempt of another organisation is in the owner's: its own would tell
+	// it that there is such a record.
+	if w := s.do(hospital, "GET", Root+"/AuditEvent?entity=Observation/o1&outcome=4", "", nil); !strings.Contains(w.Body.String(), `"code":"patch"`) {
+		t.Errorf("%s", w.Body)
+	}
+	if w := s.do(clinic, "GET", Root+"/AuditEvent?entity=Observation/o1", "", nil); !strings.Contains(w.Body.String(), `"total":0`) {
 		t.Errorf("%s", w.Body)
 	}
 }

@@ -52,7 +52,7 @@ func (f *FHIR) readVersion(r *http.Request) (store.Resource, error) {
 
 func versionNumber(text string) (int64, error) {
 	version, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || version < 1 {
+	if err != nil || version < 1 || strconv.FormatInt(version, 10) != text {
 		return 0, fhir.Errorf(fhir.CodeNotFound, "", "There is no such version; versions are numbers from 1.")
 	}
 	return version, nil

@@ -280,7 +280,7 @@ func TestSubscriptionOperations(t *testing.T) {
 		{"no number", "GET", "/Subscription/w1/$events?eventsSinceNumber=x", "", hospital, 400, `"invalid"`, ""},
 		{"no content of that kind", "GET", "/Subscription/w1/$events?content=all", "", hospital, 400, `"invalid"`, ""},
 		{"no events of others", "GET", "/Subscription/w1/$events", "", clinic, 404, `"not-found"`, "o1"},
-		{"no events of a type", "GET", "/Subscription/$events", "", hospital, 400, `"OperationOutcome"`, ""},
+		{"no events of a type", "GET", "/Subscription/$events", "", hospital, 404, `"OperationOutcome"`, ""},
 		{"no token of others", "GET", "/Subscription/w1/$get-ws-binding-token", "", clinic, 404, `"not-found"`, `"token"`},
 		{"a topic", "GET", "/SubscriptionTopic/hie.vc.encounter", "", hospital, 200, `"Basic" & /SubscriptionTopic/hie.vc.encounter & "SubscriptionTopic"`, ""},
 		{"all topics", "GET", "/SubscriptionTopic", "", hospital, 200, `"total":2 & hie.vc.appointment`, ""},

@@ -17,7 +17,7 @@ func (f *FHIR) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	version, err := ifMatch(r)
+	match, err := ifMatch(r)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (f *FHIR) update(w http.ResponseWriter, r *http.Request) error {
 		return fhir.Errorf(fhir.CodeInvalid, typ+".id", "The id in the body must be the one in the address.")
 	}
 	out, err := f.exchange.Put(r.Context(), auth.FromContext(r.Context()), exchange.Write{
-		Type: typ, ID: id, Condition: where, Doc: doc, IfMatch: version, IfNoneMatchAny: r.Header.Get("If-None-Match") == "*",
+		Type: typ, ID: id, Condition: where, Doc: doc, IfMatch: match, IfNoneMatchAny: r.Header.Get("If-None-Match") == "*",
 	})
 	if err != nil {
 		return err

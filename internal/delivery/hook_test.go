@@ -507,7 +507,7 @@ func TestEnd(t *testing.T) {
 	if n := w.subscriber("s1"); n.Events != 1 {
 		t.Errorf("%d events after the end", n.Events)
 	}
-	if _, err := w.exchange.Delete(context.Background(), hospitalSystem, "Subscription", "s1", 0); err != nil {
+	if _, err := w.exchange.Delete(context.Background(), hospitalSystem, "Subscription", "s1", nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.service.Status(context.Background(), hospitalSystem, "s1"); fhir.CodeOf(err) != fhir.CodeNotFound {

@@ -178,7 +178,7 @@ func TestNumbersWithoutGaps(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := w.exchange.Put(t.Context(), hospitalSystem, exchange.Write{Type: "Observation", ID: "o1", Doc: doc, IfMatch: 999}); err == nil {
+				if _, err := w.exchange.Put(t.Context(), hospitalSystem, exchange.Write{Type: "Observation", ID: "o1", Doc: doc, IfMatch: exchange.Match{999}}); err == nil {
 					t.Error("a record that was changed meanwhile was written")
 				}
 			}

@@ -89,14 +89,14 @@ func (s *Service) settle(r store.Reader, p auth.Principal, w Write) (Write, erro
 
 // DeleteMatch removes the only resource that meets a condition. That there is
 // none is no error.
-func (s *Service) DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch int64) (Outcome, error) {
+func (s *Service) DeleteMatch(ctx context.Context, p auth.Principal, typ string, condition url.Values, ifMatch Match) (Outcome, error) {
 	out, err := s.update(ctx, func(tx store.Tx, _ *consult.Effects) (Outcome, error) {
 		return s.deleteMatch(tx, p, typ, condition, ifMatch)
 	})
 	return out, s.refused(ctx, p, "D", "delete", typ, err)
 }
 
-func (s *Service) deleteMatch(tx store.Tx, p auth.Principal, typ string, condition url.Values, ifMatch int64) (Outcome, error) {
+func (s *Service) deleteMatch(tx store.Tx, p auth.Principal, typ string, condition url.Values, ifMatch Match) (Outcome, error) {
 	if _, err := auth.Allow(p, auth.Delete, typ); err != nil {
 		return Outcome{}, err
 	}

@@ -27,7 +27,7 @@ type Patch struct {
 	ID        string     // or
 	Condition url.Values // that exactly one resource meets
 	Change    Change
-	IfMatch   int64 // version that must be current; 0 for any
+	IfMatch   Match // which versions may be current
 }
 
 // Patch changes parts of a resource. The result is checked and kept as if it
@@ -66,7 +66,7 @@ func (s *Service) patch(ctx context.Context, tx store.Tx, e *consult.Effects, p 
 	if !before.Exists() {
 		return Outcome{}, fhir.Errorf(fhir.CodeDeleted, "", "%s/%s has been deleted.", w.Type, w.ID)
 	}
-	if !current(before, w.IfMatch) {
+	if !w.IfMatch.met(before) {
 		return Outcome{}, errChanged()
 	}
 	raw, err := applied(ctx, w.Change, before.Doc)
@@ -108,17 +108,6 @@ func unprocessable(err error) error {
 		return e.WithStatus(422)
 	}
 	return err
-}
-
-// current tells whether a record has the version that IfMatch names.
-func current(before *record.Current, ifMatch int64) bool {
-	switch ifMatch {
-	case 0:
-		return true
-	case AnyVersion:
-		return before.Exists()
-	}
-	return before != nil && before.Version == ifMatch
 }
 
 // errChanged says that a version is no longer the current one.

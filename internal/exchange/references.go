@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"errors"
 	"net/url"
 	"regexp"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/search"
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
@@ -177,7 +179,7 @@ func (w *resolver) reference(n fhir.Node) (string, error) {
 		return "", fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No entry of the Bundle has this urn as its fullUrl.")
 	}
 	typ, query, ok := strings.Cut(text, "?")
-	if !ok || strings.ContainsAny(typ, "/:") {
+	if !ok || !search.TypeNamed(typ) {
 		return "", nil
 	}
 	values, err := url.ParseQuery(query)
@@ -187,7 +189,7 @@ func (w *resolver) reference(n fhir.Node) (string, error) {
 	page, err := w.s.match(w.r, w.p, typ, values, 2)
 	switch {
 	case err != nil:
-		return "", err
+		return "", misput(n.Path(), err)
 	case len(page) == 0:
 		unmet := fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "No %s matches this conditional reference.", typ)
 		unmet.Err = errNotYet
@@ -198,6 +200,17 @@ func (w *resolver) reference(n fhir.Node) (string, error) {
 	return typ + "/" + page[0].ID, nil
 }
 
+// misput says where in a document the condition stands that is wrong.
+func misput(path string, err error) error {
+	var e *fhir.Error
+	if !errors.As(err, &e) || e.Expression != "" || fhir.Status(e) != 400 {
+		return err
+	}
+	at := e.WithStatus(422)
+	at.Expression = path
+	return at
+}
+
 // match finds resources by search parameters, for conditional references and
 // conditional creates. Unknown parameters are refused: they would match too much.
 func (s *Service) match(r store.Reader, p auth.Principal, typ string, values url.Values, count int) ([]store.Resource, error) {
@@ -205,8 +218,11 @@ func (s *Service) match(r store.Reader, p auth.Principal, typ string, values url
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Unknown) > 0 || len(req.Query.Where) == 0 {
-		return nil, fhir.Errorf(fhir.CodeValue, "", "The condition on %s needs search parameters that the exchange knows.", typ)
+	switch {
+	case len(req.Unknown) > 0:
+		return nil, fhir.Errorf(fhir.CodeInvalid, "", "The condition on %s has search parameters that the exchange does not know: %s.", typ, strings.Join(req.Unknown, ", "))
+	case len(req.Query.Where) == 0:
+		return nil, fhir.Errorf(fhir.CodeInvalid, "", "The condition on %s has no search parameters.", typ)
 	}
 	req.Query.Count = count
 	return s.search(r, p, req)

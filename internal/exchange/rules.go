@@ -57,9 +57,12 @@ type checker struct {
 // named finds the record that a reference names, which must be one of the
 // given type. Unknown and invisible records are refused alike.
 func (c *checker) named(n fhir.Node, typ string) (*record.Current, error) {
-	unknown := fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This %s is not known to the exchange; send it first.", typ)
+	unknown := errUnknown(n, typ)
 	ref, ok := c.s.local(n)
-	if !ok || ref.Type != typ {
+	switch {
+	case ok && ref.Type != typ:
+		return nil, errType(n, typ)
+	case !ok:
 		return nil, unknown
 	}
 	cur, err := record.Find(c.r, typ, ref.ID)
@@ -80,6 +83,14 @@ func (c *checker) named(n fhir.Node, typ string) (*record.Current, error) {
 		return nil, unknown
 	}
 	return cur, nil
+}
+
+func errUnknown(n fhir.Node, typ string) error {
+	return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This %s is not known to the exchange; send it first.", typ)
+}
+
+func errType(n fhir.Node, typ string) error {
+	return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This must refer to a record of type %s, not of another.", typ)
 }
 
 // mine refuses to speak for another organisation.
@@ -294,15 +305,18 @@ func (c *checker) staff(paths ...string) error {
 func (c *checker) places() error {
 	for n := range c.doc.All("slot.reference") {
 		ref, ok := c.s.local(n)
-		if !ok || ref.Type != "Slot" {
-			return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This Slot is not known to the exchange; send it first.")
+		switch {
+		case ok && ref.Type != "Slot":
+			return errType(n, "Slot")
+		case !ok:
+			return errUnknown(n, "Slot")
 		}
 		slot, err := record.Find(c.r, "Slot", ref.ID)
 		if err != nil {
 			return err
 		}
 		if slot == nil {
-			return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This Slot is not known to the exchange; send it first.")
+			return errUnknown(n, "Slot")
 		}
 		foreign := c.p.Kind == auth.Client && slot.Organization != c.p.Organization
 		if foreign && !slices.Contains(open, slot.Doc.Get("appointmentType.coding.code").String()) {

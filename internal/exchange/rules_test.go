@@ -52,6 +52,7 @@ func TestAppointmentRefused(t *testing.T) {
 		{name: "unknown patient", wish: wish{patient: "nobody"}, code: fhir.CodeBusinessRule, phrase: "Patient"},
 		{name: "a patient of another organisation", wish: wish{service: "KKPD-VCI"}, by: clinicSystem, code: fhir.CodeBusinessRule, phrase: "Patient"},
 		{name: "unknown slot", wish: wish{slot: "nowhere"}, code: fhir.CodeBusinessRule, phrase: "Slot"},
+		{name: "a slot that is none", wish: wish{slot: "nowhere"}, from: "Slot/nowhere", to: "Schedule/nowhere", code: fhir.CodeBusinessRule, phrase: "of type Slot"},
 		{name: "a service of another type", wish: wish{service: "HTJ-VCE"}, code: fhir.CodeBusinessRule, phrase: "does not offer"},
 		{name: "unknown token", wish: wish{token: known}, code: fhir.CodeBusinessRule, phrase: "not issued"},
 		{name: "a class without a token", wish: wish{kind: "VCE"}, code: fhir.CodeRequired, phrase: "token"},
@@ -136,7 +137,7 @@ func TestEncounterRefused(t *testing.T) {
 	w.refused(fhir.CodeForbidden, func() error { _, err := w.try(clinicSystem, edit(fhir.Set("status", "finished"))); return err })
 	w.refused(fhir.CodeNotFound, func() error { _, err := w.consult.Activate(w.ctx, clinicSystem, c.Token); return err })
 	w.refused(fhir.CodeConflict, func() error {
-		_, err := w.exchange.Delete(w.ctx, hospitalSystem, "Encounter", c.Encounter, 0)
+		_, err := w.exchange.Delete(w.ctx, hospitalSystem, "Encounter", c.Encounter, nil)
 		return err
 	})
 }

@@ -65,6 +65,9 @@ func (s *Service) read(ctx context.Context, p auth.Principal, typ, id, operation
 			return err
 		}
 		if res, err = get(r); errors.Is(err, store.ErrNotFound) {
+			if _, err := r.Resource(typ, id); err == nil && visible(r, grant, typ, id) == nil {
+				return fhir.Errorf(fhir.CodeNotFound, "", "%s/%s has no such version.", typ, id)
+			}
 			return notFound(typ, id)
 		}
 		if err != nil {
@@ -91,8 +94,10 @@ func notFound(typ, id string) *fhir.Error {
 	return fhir.Errorf(fhir.CodeNotFound, "", "There is no %s with id %s.", typ, id)
 }
 
-// errOthers marks a record that is there, but not for the one who asks.
-var errOthers = errors.New("the record belongs to another organisation")
+// others marks a record that is there, but not for the one who asks.
+type others struct{ owner string }
+
+func (others) Error() string { return "the record belongs to another organisation" }
 
 // visible refuses a record of another organisation as if it were not there.
 func visible(r store.Reader, grant auth.Grant, typ, id string) error {
@@ -100,12 +105,17 @@ func visible(r store.Reader, grant auth.Grant, typ, id string) error {
 		return nil
 	}
 	may, err := r.MaySee(typ, id, grant.Organization)
-	if err == nil && !may {
-		hidden := notFound(typ, id)
-		hidden.Err = errOthers
-		return hidden
+	if err != nil || may {
+		return err
 	}
-	return err
+	hidden := notFound(typ, id)
+	switch res, err := r.Resource(typ, id); {
+	case err == nil:
+		hidden.Err = others{res.Organization}
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return hidden
 }
 
 // visibleRecord is visible for a record that is at hand: its owner may see it.
@@ -117,12 +127,16 @@ func visibleRecord(r store.Reader, grant auth.Grant, res store.Resource) error {
 }
 
 // refused writes the audit record of an access that was refused for what the
-// principal is, and gives the error that refuses it.
+// principal is, and gives the error that refuses it. The record of an access
+// to what the principal must not know of is its owner's: in the principal's
+// own trail it would tell that there is such a record.
 func (s *Service) refused(ctx context.Context, p auth.Principal, action, operation, target string, err error) error {
-	if !errors.Is(err, errOthers) && fhir.CodeOf(err) != fhir.CodeForbidden {
+	var hidden others
+	if !errors.As(err, &hidden) && fhir.CodeOf(err) != fhir.CodeForbidden {
 		return err
 	}
-	if unwritten := s.trail(ctx, p, audit.Entry{Action: action, Operation: operation, Target: target, Outcome: audit.Refused}); unwritten != nil {
+	entry := audit.Entry{Action: action, Operation: operation, Target: target, Organization: hidden.owner, Outcome: audit.Refused}
+	if unwritten := s.trail(ctx, p, entry); unwritten != nil {
 		return unwritten
 	}
 	return err

@@ -412,14 +412,9 @@ func (s *Service) planEntry(entry fhir.Node, at int) (entryPlan, error) {
 			}
 		}
 	}
-	if m := entry.First("request.ifMatch").String(); m == "*" {
-		pl.write.IfMatch = AnyVersion
-	} else if m != "" {
-		v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(m, "W/"), `"`), 10, 64)
-		if err != nil || v < 1 {
-			return pl, fhir.Errorf(fhir.CodeValue, "Entry.request.ifMatch", "ifMatch must be a version such as W/\"3\".")
-		}
-		pl.write.IfMatch = v
+	var ok bool
+	if pl.write.IfMatch, ok = ParseMatch(entry.First("request.ifMatch").String()); !ok {
+		return pl, fhir.Errorf(fhir.CodeConflict, "Entry.request.ifMatch", `ifMatch must name versions, such as W/"3".`).WithStatus(412)
 	}
 	switch pl.method {
 	case "POST":

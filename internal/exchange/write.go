@@ -123,7 +123,7 @@ func (s *Service) put(tx store.Tx, e *consult.Effects, p auth.Principal, w Write
 		return Outcome{}, err
 	}
 	switch {
-	case !current(before, w.IfMatch):
+	case !w.IfMatch.met(before):
 		return Outcome{}, errChanged()
 	case w.mustBeNew && before.Exists():
 		return Outcome{}, fhir.Errorf(fhir.CodeConflict, "", "The record with this id does not meet the condition.")
@@ -286,14 +286,14 @@ func identical(before *record.Current, doc *fhir.Document) (bool, error) {
 func digits(text []byte) string { return string(text) }
 
 // Delete removes a resource that no other record depends on.
-func (s *Service) Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
+func (s *Service) Delete(ctx context.Context, p auth.Principal, typ, id string, ifMatch Match) (Outcome, error) {
 	out, err := s.update(ctx, func(tx store.Tx, _ *consult.Effects) (Outcome, error) {
 		return s.delete(tx, p, typ, id, ifMatch)
 	})
 	return out, s.refused(ctx, p, "D", "delete", typ+"/"+id, err)
 }
 
-func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch int64) (Outcome, error) {
+func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch Match) (Outcome, error) {
 	if _, err := auth.Allow(p, auth.Delete, typ); err != nil {
 		return Outcome{}, err
 	}
@@ -310,7 +310,7 @@ func (s *Service) delete(tx store.Tx, p auth.Principal, typ, id string, ifMatch 
 	switch {
 	case !before.Exists():
 		return Outcome{Resource: before.Resource, Unchanged: true}, nil
-	case !current(before, ifMatch):
+	case !ifMatch.met(before):
 		return Outcome{}, errChanged()
 	}
 	if err := s.unused(tx, typ, id); err != nil {
