@@ -1,6 +1,8 @@
 package validate
 
 import (
+	"slices"
+
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/fhir/r4"
 	"github.com/jumpa-hie/jumpa/fhir/terminology"
@@ -78,7 +80,7 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 		return
 	}
 	in, coded := hasCode(set, typ, n)
-	if in {
+	if in || el.Path == "CapabilityStatement.format" && slices.Contains(simpleFormats, n.String()) {
 		return
 	}
 	if strength == "required" {
@@ -98,6 +100,10 @@ func (r *run) binding(s source, b *r4.Binding, el *r4.Element, typ string, n fhi
 		r.warn(s, fhir.CodeCodeInvalid, "The code is not in the value set %s. Use one of its codes when one fits.", valueSet)
 	}
 }
+
+// simpleFormats are what CapabilityStatement.format may hold beside media
+// types, by its definition.
+var simpleFormats = []string{"xml", "json", "ttl"}
 
 // systemMeant gives the system under which a value set has the code of a value
 // that names none or another one, "" when it has none.

@@ -216,6 +216,18 @@ func diagnostics(issues fhir.Issues) string {
 	return b.String()
 }
 
+// A CapabilityStatement names formats by media types, and by three words that
+// are none.
+func TestFormatsOfACapabilityStatement(t *testing.T) {
+	v := validate.New(validate.Options{})
+	for format, right := range map[string]bool{"xml": true, "json": true, "ttl": true, "application/fhir+json": true, "yaml": false} {
+		issues := v.Validate(t.Context(), parsed(t, `{"resourceType":"CapabilityStatement","status":"active","date":"2026-11-23","kind":"requirements","description":"x","rest":[{"mode":"server"}],"fhirVersion":"4.0.1","format":["`+format+`"]}`))
+		if (len(issues) == 0) != right {
+			t.Errorf("%s: %s", format, diagnostics(issues))
+		}
+	}
+}
+
 func TestMessagesNameElementRuleAndProfile(t *testing.T) {
 	v := validate.New(validate.Options{})
 	for _, x := range []struct{ document, want string }{
