@@ -16,7 +16,7 @@ import (
 // where each topic stands is kept by the brokers under the group's name.
 type ConsumerConfig struct {
 	Group     string
-	Topics    []string // see EncounterTopic and AppointmentTopic
+	Topics    []string // by name; see EncounterTopic, AppointmentTopic and TopicName
 	FromStart bool     // a new group begins with what the topics still hold (72 h), else with what comes next
 
 	// Foreign is told of a message that is no event of the exchange; when it

@@ -71,13 +71,23 @@ func ParseEvent(headers map[string]string, value []byte) (Event, error) {
 }
 
 // EncounterTopic gives the topic of the virtual Encounters that an
-// organisation provides, by the id of the Organization.
-func EncounterTopic(organization string) string { return "hie.vc.encounter." + legal(organization) }
+// organisation provides, by the id of the Organization. Where the operator has
+// named the topics otherwise, see TopicName.
+func EncounterTopic(organization string) string {
+	return TopicName("hie.vc.encounter.{organization}", organization)
+}
 
 // AppointmentTopic gives the topic of the virtual Appointments of an
 // organisation that somebody else changed.
 func AppointmentTopic(organization string) string {
-	return "hie.vc.appointment." + legal(organization)
+	return TopicName("hie.vc.appointment.{organization}", organization)
+}
+
+// TopicName gives the name of an organisation's topic from what the operator
+// has told of it, such as hie.lab.request.{organization}. Ids of FHIR stand in
+// it as they are.
+func TopicName(template, organization string) string {
+	return strings.ReplaceAll(template, "{organization}", legal(organization))
 }
 
 const longestOrganization = 90

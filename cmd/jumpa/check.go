@@ -34,9 +34,12 @@ func (c checkCommand) Run(ctx context.Context) error {
 	failed := 0
 	for _, f := range app.Check(ctx, cfg) {
 		verdict := "ok"
-		if !f.OK {
+		switch {
+		case !f.OK:
 			verdict = "FAILED"
 			failed++
+		case f.Odd:
+			verdict = "warning"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, f.Part, f.Says)
 	}

@@ -7,16 +7,24 @@ import (
 )
 
 type configCommand struct {
-	Example bool `help:"Print a file for --config in which every setting stands with its default."`
+	Example bool `xor:"what" help:"Print a file for --config in which every setting stands with its default."`
+	Topics  bool `xor:"what" help:"Print a file for JUMPA_TOPICS with the topics that there are without one."`
 }
 
 // Run prints every setting with its variable and default, as Markdown or as a
-// file of settings.
+// file of settings, or the topics.
 func (c configCommand) Run() error {
 	text := app.Reference()
-	if c.Example {
+	var err error
+	switch {
+	case c.Example:
 		text = app.Example()
+	case c.Topics:
+		text, err = app.TopicsExample()
 	}
-	_, err := fmt.Print(text)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Print(text)
 	return err
 }

@@ -56,7 +56,7 @@ func playOptions(c app.Credentials, serviceType string) (play.Options, error) {
 	client := c.Clients[0]
 	o := play.Options{
 		Server: c.Server, Kafka: strings.Split(c.Kafka, ","), Doctor: c.Practitioners[0].Name, Out: os.Stdout,
-		Client: play.Client{ID: client.ClientID, Secret: client.ClientSecret, Organization: client.Organization},
+		Client: play.Client{ID: client.ClientID, Secret: client.ClientSecret, Organization: client.Organization, Topics: client.Topics},
 	}
 	for _, s := range c.HealthcareServices {
 		if s.Organization == client.Organization && s.ServiceType == serviceType {

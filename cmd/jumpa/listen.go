@@ -16,11 +16,12 @@ import (
 
 type listenCommand struct {
 	target
-	Organization string `placeholder:"ID" help:"Organisation whose topics to read (default: the first source system of the demo)."`
-	Group        string `default:"jumpa-listen" help:"Consumer group: what it has read is not read again."`
-	FromStart    bool   `help:"A new group begins with the oldest event instead of the next one."`
-	Full         bool   `help:"Print whole notification Bundles, one JSON document a line. They hold clinical records and session tokens."`
-	Forward      string `placeholder:"URL" help:"POST each notification to this address, again until it answers 2xx."`
+	Organization string   `placeholder:"ID" help:"Organisation whose topics to read (default: the first source system of the demo)."`
+	Topic        []string `placeholder:"NAME" help:"Topics to read (default: all that the organisation may read)."`
+	Group        string   `default:"jumpa-listen" help:"Consumer group: what it has read is not read again."`
+	FromStart    bool     `help:"A new group begins with the oldest event instead of the next one."`
+	Full         bool     `help:"Print whole notification Bundles, one JSON document a line. They hold clinical records and session tokens."`
+	Forward      string   `placeholder:"URL" help:"POST each notification to this address, again until it answers 2xx."`
 }
 
 // Run consumes until it is stopped.
@@ -49,12 +50,23 @@ func (l listenCommand) Run(ctx context.Context) error {
 	}
 	err = sys.Consume(ctx, source.ConsumerConfig{
 		Group: l.Group, FromStart: l.FromStart,
-		Topics: []string{source.EncounterTopic(l.Organization), source.AppointmentTopic(l.Organization)},
+		Topics: l.topics(client),
 	}, l.handle)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // stopped by the user
 	}
 	return err
+}
+
+// topics gives the names of the topics to read.
+func (l listenCommand) topics(client app.ClientCredential) []string {
+	switch {
+	case len(l.Topic) > 0:
+		return l.Topic
+	case client.Organization == l.Organization && len(client.Topics) > 0:
+		return client.Topics
+	}
+	return []string{source.EncounterTopic(l.Organization), source.AppointmentTopic(l.Organization)}
 }
 
 func (l listenCommand) handle(ctx context.Context, e source.Event) error {

@@ -184,8 +184,13 @@ func (a *App) openStore(ctx context.Context) error {
 			a.log.Error("the store did not close cleanly", "error", err)
 		}
 	})
-	a.topics, err = subscription.New(subscription.Default())
-	return err
+	if a.topics, err = a.cfg.topics(); err != nil {
+		return err
+	}
+	if odd := warning(a.topics); odd != "" {
+		a.log.Warn("JUMPA_TOPICS: " + odd)
+	}
+	return nil
 }
 
 // openDomain makes the consultation and the record around it.
@@ -236,6 +241,9 @@ func (a *App) openDemo(ctx context.Context) (err error) {
 		return err
 	}
 	a.cast.Server, a.cast.Kafka = a.URL(), a.Kafka()
+	for i, c := range a.cast.Clients {
+		a.cast.Clients[i].Topics = append(a.topics.Names(c.Organization), a.topics.Names("")...)
+	}
 	s := &seeder{store: a.store, exchange: a.exchange, consult: a.consult, clock: a.clock, cast: a.cast}
 	for _, step := range []func(context.Context) error{s.directory, a.accounts, s.refresh} {
 		if err := step(ctx); err != nil {

@@ -22,7 +22,7 @@ func (a *App) openBroker(ctx context.Context) error {
 		}
 		b := &broker.Broker{
 			Dir: filepath.Join(a.cfg.Data, "broker"), Listen: a.cfg.KafkaListen, Outbox: a.store, Clock: a.clock, Log: a.log,
-			Continue: a.cfg.KafkaContinue,
+			Continue: a.cfg.KafkaContinue, Own: a.topics.Owns,
 		}
 		if err := b.Start(ctx); err != nil {
 			return usage("%v", err)

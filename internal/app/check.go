@@ -18,6 +18,7 @@ import (
 type Finding struct {
 	Part string // configuration, database, kafka, topics, meetings
 	OK   bool
+	Odd  bool // OK, and to be looked at
 	Says string
 }
 
@@ -36,10 +37,17 @@ func Check(ctx context.Context, cfg Config) (found []Finding) {
 	if !add("configuration", cfg.check(), "every setting can be used") {
 		return found
 	}
+	topics, err := cfg.topics()
+	if !add("topics", err, "%s", told(topics)) {
+		return found
+	}
+	if odd := warning(topics); odd != "" {
+		found = append(found, Finding{Part: "topics", OK: true, Odd: true, Says: odd})
+	}
 	says, current, err := checkDatabase(ctx, cfg)
 	add("database", err, "%s", says)
 	if cfg.KafkaBrokers != "" {
-		found = append(found, checkKafka(ctx, cfg, current)...)
+		found = append(found, checkKafka(ctx, cfg, topics, current)...)
 	} else {
 		add("kafka", nil, "the embedded broker, for one machine")
 	}
@@ -73,7 +81,7 @@ func checkDatabase(ctx context.Context, cfg Config) (says string, current bool, 
 	return fmt.Sprintf("PostgreSQL, schema %d", has), true, nil
 }
 
-func checkKafka(ctx context.Context, cfg Config, database bool) []Finding {
+func checkKafka(ctx context.Context, cfg Config, topics *subscription.Set, database bool) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	client, err := cfg.kafka(strings.Split(cfg.KafkaBrokers, ","))
@@ -82,44 +90,55 @@ func checkKafka(ctx context.Context, cfg Config, database bool) []Finding {
 		err = client.Ping(ctx)
 	}
 	if err != nil {
-		return []Finding{{"kafka", false, err.Error()}}
+		return []Finding{{Part: "kafka", Says: err.Error()}}
 	}
-	found := []Finding{{"kafka", true, "a broker answers"}}
+	found := []Finding{{Part: "kafka", OK: true, Says: "a broker answers"}}
 	if !database {
 		return found
 	}
-	names, err := topicsOf(ctx, cfg)
+	names, err := topicsOf(ctx, cfg, topics)
 	if err != nil {
-		return append(found, Finding{"topics", false, err.Error()})
+		return append(found, Finding{Part: "topics", Says: err.Error()})
 	}
 	wrong, err := client.CheckTopics(ctx, names...)
 	switch {
 	case err != nil:
-		found = append(found, Finding{"topics", false, err.Error()})
+		found = append(found, Finding{Part: "topics", Says: err.Error()})
 	case len(wrong) == 0:
-		found = append(found, Finding{"topics", true, fmt.Sprintf("%d are as they should be, or will be made", len(names))})
+		found = append(found, Finding{Part: "topics", OK: true, Says: fmt.Sprintf("%d are as they should be, or will be made", len(names))})
 	}
 	for _, f := range wrong {
-		found = append(found, Finding{"topics", false, f.String()})
+		found = append(found, Finding{Part: "topics", Says: f.String()})
 	}
 	return found
 }
 
 // topicsOf names the topics of all organisations.
-func topicsOf(ctx context.Context, cfg Config) (names []string, err error) {
+func topicsOf(ctx context.Context, cfg Config, topics *subscription.Set) (names []string, err error) {
 	st, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	topics, err := subscription.New(subscription.Default())
-	if err != nil {
-		return nil, err
-	}
 	return organizationTopics(ctx, st, topics)
 }
 
+// told lists topics for the operator.
+func told(topics *subscription.Set) string {
+	if topics == nil {
+		return ""
+	}
+	var all []string
+	for _, t := range topics.Topics() {
+		all = append(all, fmt.Sprintf("%s (%s %s, %s)", t.Name, t.Category, t.Resource, t.Payload))
+	}
+	return strings.Join(all, ", ")
+}
+
+// organizationTopics names the topics of all organisations, and those that all
+// may read.
 func organizationTopics(ctx context.Context, st store.Store, topics *subscription.Set) (names []string, err error) {
+	names = topics.Names("")
 	err = st.View(ctx, func(r store.Reader) error {
 		for offset := 0; ; offset += organizationsAtOnce {
 			page, err := r.Search(store.Query{Type: "Organization", Offset: offset, Count: organizationsAtOnce})

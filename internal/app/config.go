@@ -42,6 +42,8 @@ type Config struct {
 	KafkaPassword    string        `env:"JUMPA_KAFKA_PASSWORD" help:"password of SCRAM or PLAIN; keep it secret"`
 	KafkaTokenFile   string        `env:"JUMPA_KAFKA_TOKEN_FILE" help:"file that holds the token of OAUTHBEARER, read at every sign-in"`
 
+	Topics string `env:"JUMPA_TOPICS" help:"file of the topics on which records are announced, YAML or JSON; those of the virtual consultation when empty"`
+
 	MeetingProvider string `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
 	DatabaseURL     string `env:"JUMPA_DATABASE_URL" help:"postgres://… of a PostgreSQL database, or the file of a SQLite database; jumpa.db in the data directory when empty"`
 
@@ -111,6 +113,9 @@ func (c Config) check() error {
 		return usage("JUMPA_KAFKA_BROKERS: needed for the other settings of Kafka; the embedded broker has no sign-in")
 	}
 	if _, err := c.proxies(); err != nil {
+		return err
+	}
+	if _, err := c.topics(); err != nil {
 		return err
 	}
 	if !slices.Contains(mycore.Lines, mycore.Line(c.MYCore)) {

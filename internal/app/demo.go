@@ -32,6 +32,8 @@ type ClientCredential struct {
 	Organization string `json:"organization"`
 	Email        string `json:"email"`
 	Password     string `json:"password"`
+
+	Topics []string `json:"topics"` // that the organisation may read
 }
 
 // DemoPatient is a patient with a standing sign-in code.

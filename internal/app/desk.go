@@ -24,7 +24,7 @@ func (a *App) makeDesk() (err error) {
 		if err != nil {
 			return err
 		}
-		o.Organizations = append(o.Organizations, desk.Organization{ID: c.Organization, Name: c.Name, Client: client})
+		o.Organizations = append(o.Organizations, desk.Organization{ID: c.Organization, Name: c.Name, Client: client, Topics: c.Topics})
 	}
 	for _, p := range a.cast.Practitioners {
 		o.Practitioners = append(o.Practitioners, desk.Practitioner{

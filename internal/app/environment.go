@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -60,9 +59,9 @@ func readFile(file string) (map[string]string, error) {
 	if file == "" {
 		return settings, nil
 	}
-	raw, err := os.ReadFile(file)
+	raw, err := confFile{"--config", file}.read()
 	if err != nil {
-		return nil, usage("--config: %s cannot be read: %v", file, cause(err))
+		return nil, err
 	}
 	known := names()
 	number := 0

@@ -40,6 +40,12 @@ func (a *App) openSubscriptions(ctx context.Context, keeper *record.Keeper) erro
 
 // deliver begins to send notifications.
 func (a *App) deliver(ctx context.Context) error {
+	switch stranded, err := a.delivery.Stranded(ctx); {
+	case err != nil:
+		return err
+	case stranded > 0:
+		a.log.Warn("there are Subscriptions to topics that there are no more; they are told of nothing", "subscriptions", stranded)
+	}
 	if err := a.delivery.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}

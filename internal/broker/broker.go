@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,16 +45,17 @@ type Outbox interface {
 // Broker is an embedded broker. Dir must be set; the zero values of the rest
 // are good.
 type Broker struct {
-	Dir         string           // made, with mode 0700, when missing
-	Listen      string           // host:port; 127.0.0.1:9092 when empty; port 0 picks one
-	AllowRemote bool             // permits an address that other machines can reach
-	Advertise   string           // host:port that clients are told; that of Listen, or of this machine, when empty
-	Outbox      Outbox           // nil: no retention and no check of offsets
-	Continue    bool             // after a loss: go on behind the lost offsets instead of refusing to start
-	Retention   time.Duration    // 72 h when 0
-	Every       time.Duration    // pause between two rounds of retention; 5 min when 0
-	Clock       func() time.Time // time.Now when nil
-	Log         *slog.Logger     // slog.Default() when nil
+	Dir         string                 // made, with mode 0700, when missing
+	Listen      string                 // host:port; 127.0.0.1:9092 when empty; port 0 picks one
+	AllowRemote bool                   // permits an address that other machines can reach
+	Advertise   string                 // host:port that clients are told; that of Listen, or of this machine, when empty
+	Outbox      Outbox                 // nil: no retention and no check of offsets
+	Own         func(name string) bool // tells the topics that consumers bring into being by asking for them; those of hie.vc. when nil
+	Continue    bool                   // after a loss: go on behind the lost offsets instead of refusing to start
+	Retention   time.Duration          // 72 h when 0
+	Every       time.Duration          // pause between two rounds of retention; 5 min when 0
+	Clock       func() time.Time       // time.Now when nil
+	Log         *slog.Logger           // slog.Default() when nil
 
 	mu      sync.RWMutex
 	cluster *kfake.Cluster // nil when not running
@@ -73,6 +75,9 @@ func (b *Broker) defaults() {
 	}
 	if b.Every == 0 {
 		b.Every = 5 * time.Minute
+	}
+	if b.Own == nil {
+		b.Own = func(name string) bool { return len(name) > len("hie.vc.") && strings.HasPrefix(name, "hie.vc.") }
 	}
 	if b.Clock == nil {
 		b.Clock = time.Now

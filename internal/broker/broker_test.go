@@ -371,3 +371,24 @@ func TestStartTwice(t *testing.T) {
 	}
 	produce(t, b.Addr(), topic, 0, 1)
 }
+
+// A consumer that is there early brings the exchange's topics into being, and
+// no others.
+func TestOwnTopics(t *testing.T) {
+	b := running(t, &broker.Broker{Own: func(name string) bool { return strings.HasPrefix(name, "hie.lab.") }})
+	ctx := patience(t)
+	early := client(t, b.Addr(), kgo.ConsumeTopics("hie.vc.encounter.h1", "hie.lab.request.h1"))
+	admin := kadm.NewClient(early)
+	for {
+		topics, err := admin.ListTopics(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if topics.Has("hie.lab.request.h1") {
+			if topics.Has("hie.vc.encounter.h1") {
+				t.Error("a consumer made a topic that is not the exchange's")
+			}
+			return
+		}
+	}
+}

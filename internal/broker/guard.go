@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -13,8 +12,6 @@ const (
 	createTopicsKey = 19
 	metadataKey     = 3
 
-	// ownTopics begin so; clients may bring these into being by asking for them.
-	ownTopics = "hie.vc."
 	// maxForeign bounds the topics made at the wish of clients since the start.
 	maxForeign = 10_000
 	// renewAfter is when a hook is replaced: kfake keeps one request per
@@ -111,7 +108,7 @@ func (b *Broker) createAsked(cluster *kfake.Cluster, req *kmsg.MetadataRequest) 
 		return
 	}
 	for _, t := range req.Topics {
-		if t.Topic != nil && len(*t.Topic) > len(ownTopics) && strings.HasPrefix(*t.Topic, ownTopics) {
+		if t.Topic != nil && b.Own(*t.Topic) {
 			b.createForeign(cluster, *t.Topic, false)
 		}
 	}

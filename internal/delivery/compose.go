@@ -92,18 +92,18 @@ func (s *Service) event(r store.Reader, p auth.Principal, o subscription.Order, 
 	if !known || len(topic.Include) == 0 {
 		return e, nil
 	}
-	candidates, err := record.Included(r, e.Focus)
+	candidates, err := record.Included(r, e.Focus, s.Base(), topic.Include)
 	if err != nil {
 		return e, err
 	}
 	var seen []*fhir.Document
-	for _, d := range candidates {
-		sees, err := record.Sees(r, p, d.Type(), d.ID())
+	for _, c := range candidates {
+		sees, err := record.Sees(r, p, c.Type, c.ID)
 		if err != nil {
 			return e, err
 		}
 		if sees {
-			seen = append(seen, d)
+			seen = append(seen, c.Doc)
 		}
 	}
 	e.Includes = topic.Included(e.Focus, seen)

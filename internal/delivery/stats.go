@@ -2,8 +2,11 @@ package delivery
 
 import (
 	"context"
+	"strings"
 
+	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/subscription"
 )
 
 // Stats counts what this node has done since it was started.
@@ -43,4 +46,33 @@ func (s *Service) Waiting(ctx context.Context) (d store.Deliveries, err error) {
 		return err
 	})
 	return d, err
+}
+
+// Stranded counts the Subscriptions to topics that there are no more.
+func (s *Service) Stranded(ctx context.Context) (n int, err error) {
+	const atOnce = 200
+	err = s.Store.View(ctx, func(r store.Reader) error {
+		n = 0
+		for offset := 0; ; offset += atOnce {
+			page, err := r.Search(store.Query{Type: "Subscription", Offset: offset, Count: atOnce})
+			if err != nil {
+				return err
+			}
+			for _, res := range page.Resources {
+				doc, err := fhir.Parse(res.Body)
+				if err != nil {
+					return err
+				}
+				id, isTopic := strings.CutPrefix(doc.Get("criteria").String(), subscription.Canonical(s.Base(), ""))
+				id, _, _ = strings.Cut(id, "|")
+				if _, known := s.Topics.Find(id); isTopic && !known && !doc.Get("status").Is(subscription.Off) {
+					n++
+				}
+			}
+			if !page.More {
+				return nil
+			}
+		}
+	})
+	return n, err
 }

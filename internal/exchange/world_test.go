@@ -83,13 +83,19 @@ func client(id, organization string) auth.Principal {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldOf(t, subscription.Default()...)
+}
+
+// newWorldOf is newWorld with topics of its own.
+func newWorldOf(t testing.TB, list ...subscription.Topic) *world {
+	t.Helper()
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "jumpa.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	w := &world{TB: t, ctx: t.Context(), store: st, calls: &callCentre{}, hub: &notify.Hub{}, now: time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)}
-	topics, err := subscription.New(subscription.Default())
+	topics, err := subscription.New(list)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,13 @@ func (l Load) watch(ctx context.Context, sys *source.Client, first tap) (*arriva
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_ = sys.Consume(consume, source.ConsumerConfig{
-			Group: "load-" + uuid.NewString(), Topics: []string{source.EncounterTopic(l.Client.Organization)}, FromStart: true,
-		}, a.event) // it ends with the context
+			Group: "load-" + uuid.NewString(), Topics: l.Client.topics(), FromStart: true,
+		}, func(ctx context.Context, e source.Event) (err error) {
+			if e.Focus, err = encounter(ctx, sys, e); err != nil {
+				return err
+			}
+			return a.event(ctx, e)
+		}) // it ends with the context
 	})
 	stop := func() { cancel(); wg.Wait() }
 	a.tapped(first.appointment, time.Now())

@@ -2,15 +2,18 @@ package play
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
 
+	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/source"
 )
 
-// events collects what arrives on the Encounter topic of an organisation.
+// events collects what arrives about the Encounters of an organisation.
 type events struct {
 	mu     sync.Mutex
 	seen   []source.Event
@@ -20,15 +23,43 @@ type events struct {
 	done   chan struct{}
 }
 
-// begin consumes the topic in a group of its own, from the start.
-func (e *events) begin(ctx context.Context, c *source.Client, organization string) {
+// topics gives the topics on which Encounters may be announced.
+func (c Client) topics() []string {
+	if len(c.Topics) > 0 {
+		return c.Topics
+	}
+	return []string{source.EncounterTopic(c.Organization)}
+}
+
+// encounter gives the Encounter of an event, which it may have to ask for; nil
+// when the event is about something else, or about somebody else's.
+func encounter(ctx context.Context, c *source.Client, event source.Event) (*fhir.Document, error) {
+	if !strings.HasPrefix(event.Subject, "Encounter/") {
+		return nil, nil
+	}
+	if event.Focus != nil {
+		return event.Focus, nil
+	}
+	doc, err := c.Get(ctx, event.Subject)
+	var refused *source.Error
+	if errors.As(err, &refused) && refused.Status/100 == 4 {
+		return nil, nil
+	}
+	return doc, err
+}
+
+// begin consumes the topics in a group of its own, from the start.
+func (e *events) begin(ctx context.Context, c *source.Client, topics []string) {
 	ctx, e.cancel = context.WithCancel(ctx)
 	e.more, e.done = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(e.done)
 		err := c.Consume(ctx, source.ConsumerConfig{
-			Group: "play-" + uuid.NewString(), Topics: []string{source.EncounterTopic(organization)}, FromStart: true,
-		}, func(_ context.Context, event source.Event) error {
+			Group: "play-" + uuid.NewString(), Topics: topics, FromStart: true,
+		}, func(ctx context.Context, event source.Event) (err error) {
+			if event.Focus, err = encounter(ctx, c, event); err != nil {
+				return err
+			}
 			e.add(event, nil)
 			return nil
 		})

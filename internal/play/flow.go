@@ -91,7 +91,7 @@ type act struct {
 }
 
 func (c *consultation) run(ctx context.Context, acts []act) error {
-	c.inbox.begin(ctx, c.sys, c.Client.Organization)
+	c.inbox.begin(ctx, c.sys, c.Client.topics())
 	for _, a := range acts {
 		if err := c.step(ctx, a.title, a.do); err != nil {
 			return err

@@ -19,7 +19,10 @@ type Options struct {
 }
 
 // Client is the credential of a source system.
-type Client struct{ ID, Secret, Organization string }
+type Client struct {
+	ID, Secret, Organization string
+	Topics                   []string // that it may read; the usual one of its Encounters when empty
+}
 
 // Person is a patient who can sign in.
 type Person struct{ ID, Name, IdentityNumber, Code string }

@@ -102,9 +102,12 @@ func (k *Keeper) Put(tx store.Tx, v Version) (*Current, error) {
 	c := &Current{Resource: res, Doc: doc}
 	change := subscription.Change{
 		Before: before, After: doc, Version: res.Version, At: res.Updated,
-		Provider: v.Provider, By: v.By.Organization, Trace: traceparent(v.By.Trace),
+		Provider: v.Provider, By: v.By.Organization, Trace: traceparent(v.By.Trace), Base: k.Base(),
 	}
-	if err := k.announce(tx, change); err != nil {
+	if change.Owners, err = k.owners(tx, before, doc, change.Base); err != nil {
+		return nil, err
+	}
+	if err := k.announce(tx, change, res.Organization); err != nil {
 		return nil, err
 	}
 	return c, k.notice(tx, change, entries)
@@ -139,24 +142,6 @@ func (k *Keeper) index(doc *fhir.Document) []store.Entry {
 	return search.Index(doc, k.Base())
 }
 
-// announce puts an event into the outbox for every topic that the change meets.
-func (k *Keeper) announce(tx store.Tx, change subscription.Change) error {
-	matches := k.Topics.Match(change)
-	if len(matches) == 0 {
-		return nil
-	}
-	var err error
-	if change.Includes, err = Included(tx, change.After); err != nil {
-		return err
-	}
-	for _, m := range matches {
-		if err := tx.PutEvent(subscription.Render(m, change, k.Base())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // traceparent continues the trace of a request, "" when there is none.
 func traceparent(trace string) string {
 	if trace == "" {
@@ -165,25 +150,4 @@ func traceparent(trace string) string {
 	var span [8]byte
 	_, _ = rand.Read(span[:]) // never fails
 	return "00-" + trace + "-" + hex.EncodeToString(span[:]) + "-01"
-}
-
-// Included gives the documents that may travel with the focus of an event.
-func Included(r store.Reader, doc *fhir.Document) ([]*fhir.Document, error) {
-	var docs []*fhir.Document
-	for _, path := range []string{"subject.reference", "appointment.reference", "participant.actor.reference"} {
-		for n := range doc.All(path) {
-			ref, ok := fhir.ParseReference(n.String(), "")
-			if !ok || ref.Type != "Patient" && ref.Type != "Appointment" {
-				continue
-			}
-			c, err := Find(r, ref.Type, ref.ID)
-			if err != nil {
-				return nil, err
-			}
-			if c != nil {
-				docs = append(docs, c.Doc)
-			}
-		}
-	}
-	return docs, nil
 }

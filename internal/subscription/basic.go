@@ -58,8 +58,11 @@ func (t Topic) sentence() string {
 	if len(t.Changes) > 0 {
 		text += "; or one of these has changed: " + strings.Join(t.Changes, ", ")
 	}
+	if len(t.Recipients) > 0 {
+		text += ". Told are the organisations to which these refer, or to which the record belongs to which they refer: " + strings.Join(t.Recipients, ", ")
+	}
 	if t.ByOthers {
-		text += ". What the organisation that provides the service has done itself is left out"
+		text += ". What the organisation that is told has done itself is left out"
 	}
 	return text + "."
 }

@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"github.com/jumpa-hie/jumpa/internal/search"
@@ -38,7 +39,11 @@ func (b *Book) Wants(s store.Subscriber, c Change, r search.Record) bool {
 	}
 	if p.order.Topic != "" {
 		topic, known := b.Set.Find(p.order.Topic)
-		if !known || !topic.announces(c) || topic.Category != Public && c.Provider != s.Organization {
+		if !known {
+			return false
+		}
+		told := topic.tells(c)
+		if !slices.Contains(told, s.Organization) && !slices.Contains(told, "") {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package subscription
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -17,43 +18,113 @@ type Change struct {
 	By       string           // id of the organisation that made the change; "" for a patient or the exchange itself
 	Includes []*fhir.Document // records that belong to it; a topic sends those that it includes
 	Trace    string           // W3C traceparent of the request, "" when there is none
+	Base     string           // FHIR base URL, under which references may name records in full
+
+	// Owners tells for which organisation each of the References of both
+	// versions stands: an Organization for itself, another record for the one
+	// that it belongs to.
+	Owners map[fhir.Reference]string
 }
 
 // Match is a topic on which a change is to be announced.
 type Match struct {
-	Topic Topic
-	Name  string // of the topic on the broker
+	Topic        Topic
+	Name         string // of the topic on the broker
+	Organization string // id of the one that is told; "" on a public topic
 }
 
 // Match gives the topics on which the change is to be announced. It does not
 // look at Includes: load those that the matches name before rendering.
 func (s *Set) Match(c Change) []Match {
-	if c.After == nil {
-		return nil
-	}
 	var found []Match
 	for _, t := range s.topics {
-		if t.announces(c) {
-			found = append(found, Match{Topic: t, Name: t.For(c.Provider)})
+		for _, organization := range t.tells(c) {
+			found = append(found, Match{Topic: t, Name: t.For(organization), Organization: organization})
 		}
 	}
 	return found
 }
 
-func (t Topic) announces(c Change) bool {
-	switch {
-	case c.After.Type() != t.Resource:
-		return false
-	case t.Category != Public && c.Provider == "": // nobody to tell
-		return false
-	case t.ByOthers && c.By == c.Provider:
-		return false
-	case !t.meets(c.After):
-		return false
-	case c.Before == nil || !t.meets(c.Before):
-		return true
+// tells gives the organisations that are told of a change; "" stands for all,
+// on a public topic.
+func (t Topic) tells(c Change) []string {
+	if c.After == nil || c.After.Type() != t.Resource || !t.meets(c.After) {
+		return nil
 	}
-	return slices.ContainsFunc(t.Changes, func(path string) bool { return !same(c.Before, c.After, path) })
+	news := c.Before == nil || !t.meets(c.Before) ||
+		slices.ContainsFunc(t.Changes, func(path string) bool { return !same(c.Before, c.After, path) })
+	var told, before []string
+	if !news && len(t.Recipients) > 0 {
+		before = t.named(c.Before, c)
+	}
+	for _, organization := range t.audience(c) {
+		switch {
+		case t.ByOthers && c.By == organization:
+		case news || len(t.Recipients) > 0 && !slices.Contains(before, organization):
+			told = append(told, organization)
+		}
+	}
+	return told
+}
+
+// audience gives the organisations that a topic is for, when it is about the
+// record of a change.
+func (t Topic) audience(c Change) []string {
+	switch {
+	case t.Category == Public:
+		return []string{""}
+	case len(t.Recipients) > 0:
+		return t.named(c.After, c)
+	case c.Provider == "": // nobody to tell
+		return nil
+	}
+	return []string{c.Provider}
+}
+
+// named gives the organisations that the recipients of a record stand for,
+// each once.
+func (t Topic) named(d *fhir.Document, c Change) []string {
+	var ids []string
+	for ref := range t.references(d, c.Base) {
+		if id := c.Owners[ref]; id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// references gives what the recipients of a record refer to.
+func (t Topic) references(d *fhir.Document, base string) iter.Seq[fhir.Reference] {
+	return func(yield func(fhir.Reference) bool) {
+		for _, path := range t.Recipients {
+			for n := range d.All(path + ".reference") {
+				ref, ok := fhir.ParseReference(n.String(), base)
+				ref.Version = ""
+				if ok && !yield(ref) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// References gives the records to which a record refers as recipients, each
+// once, in the topics whose criteria it meets. It stops one behind limit.
+func (s *Set) References(d *fhir.Document, base string, limit int) (found []fhir.Reference) {
+	for _, t := range s.topics {
+		if len(t.Recipients) == 0 || d.Type() != t.Resource || !t.meets(d) {
+			continue
+		}
+		for ref := range t.references(d, base) {
+			if slices.Contains(found, ref) {
+				continue
+			}
+			if found = append(found, ref); len(found) > limit {
+				return found
+			}
+		}
+	}
+	return found
 }
 
 func (t Topic) meets(d *fhir.Document) bool {

@@ -3,10 +3,13 @@ package subscription
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/mycore"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -123,40 +127,240 @@ func TestCriterion(t *testing.T) {
 	}
 }
 
+// lab gives the guide's own row: Lab Requesting Affiliate.
+func lab() Topic {
+	return Topic{
+		Name: "hie.lab.request." + Organization, Title: "Lab Requesting Affiliate", Category: Affiliate, Resource: "ServiceRequest",
+		Recipients: []string{"performer"}, Include: []string{"Patient", "Encounter"},
+		Criteria: []Criterion{{"category", []string{"108252007"}}, {"status", []string{"active", "revoked"}}},
+		Changes:  []string{"status"}, Payload: FullResource, EventType: "my.gov.moh.hie.lab.request-" + Status + ".v1",
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
+	many := make([]string, 51)
+	for i := range many {
+		many[i] = "status"
+	}
 	for _, tc := range []struct {
 		name   string
 		change func(*Topic)
+		field  string
 		want   string
 	}{
-		{"illegal name", func(x *Topic) { x.Name = "hie/vc." + Organization }, "the name may hold"},
-		{"empty name", func(x *Topic) { x.Name = "" }, "the name may hold"},
-		{"two organisations", func(x *Topic) { x.Name += Organization }, "the name may hold"},
-		{"shared but not public", func(x *Topic) { x.Name = "hie.vc.all" }, "only a public topic"},
-		{"public with records", func(x *Topic) { x.Category, x.Name = Public, "hie.vc.all" }, "whole records"},
-		{"unknown category", func(x *Topic) { x.Category = "secret" }, "the category must be"},
-		{"unknown payload", func(x *Topic) { x.Payload = "" }, "the payload must be"},
-		{"no criteria", func(x *Topic) { x.Criteria = nil }, "must be a criterion"},
-		{"criterion without value", func(x *Topic) { x.Criteria = []Criterion{{Element: "class"}} }, "needs an element and a value"},
-		{"bad element", func(x *Topic) { x.Changes = []string{"slot[0]"} }, "under changes"},
-		{"bad include", func(x *Topic) { x.Include = []string{"patient"} }, "a resource type"},
-		{"bad event type", func(x *Topic) { x.EventType = "a b" }, "the event type"},
+		{"illegal name", func(x *Topic) { x.Name = "hie/vc." + Organization }, "name", "must hold up to 64"},
+		{"empty name", func(x *Topic) { x.Name = "" }, "name", "must hold up to 64"},
+		{"nothing but the organisation", func(x *Topic) { x.Name = Organization }, "name", "must hold up to 64"},
+		{"nothing but signs", func(x *Topic) { x.Name = ".-." + Organization }, "name", "must hold up to 64"},
+		{"a name that is no id", func(x *Topic) { x.Name = "hie_vc." + Organization }, "name", "must hold up to 64"},
+		{"a long name", func(x *Topic) { x.Name = strings.Repeat("x", 65) + Organization }, "name", "must hold up to 64"},
+		{"one of Kafka's own", func(x *Topic) { x.Name, x.Category, x.Payload, x.Include = "__consumer_offsets", Public, IDOnly, nil }, "name", "must hold up to 64"},
+		{"two organisations", func(x *Topic) { x.Name += Organization }, "name", "may hold one"},
+		{"shared but not public", func(x *Topic) { x.Name = "hie.vc.all" }, "name", "in a public topic only"},
+		{"a long title", func(x *Topic) { x.Title = strings.Repeat("é", 251) }, "title", "250 characters"},
+		{"public with records", func(x *Topic) { x.Category, x.Name, x.Include = Public, "hie.vc.all", nil }, "payload", "no whole records"},
+		{"public for one", func(x *Topic) { x.Category, x.Payload, x.Include = Public, IDOnly, nil }, "name", "one for all"},
+		{"public that tells of others", func(x *Topic) { x.Category, x.Name, x.Payload = Public, "hie.vc.all", IDOnly }, "include", "must be empty"},
+		{"public by others", func(x *Topic) {
+			x.Category, x.Name, x.Payload, x.Include, x.ByOthers = Public, "hie.vc.all", IDOnly, nil, true
+		}, "byOthers", "must be false"},
+		{"public to some", func(x *Topic) {
+			x.Category, x.Name, x.Payload, x.Include, x.Recipients = Public, "hie.vc.all", IDOnly, nil, []string{"performer"}
+		}, "recipients", "must be empty"},
+		{"unknown category", func(x *Topic) { x.Category = "secret" }, "category", "must be internal"},
+		{"unknown payload", func(x *Topic) { x.Payload = "" }, "payload", "must be empty, id-only"},
+		{"unknown resource", func(x *Topic) { x.Resource = "Consultation" }, "resource", "a type of FHIR R4"},
+		{"the audit trail", func(x *Topic) { x.Resource = "AuditEvent" }, "resource", "a type of FHIR R4"},
+		{"Subscriptions", func(x *Topic) { x.Resource = "Subscription" }, "resource", "a type of FHIR R4"},
+		{"no criteria", func(x *Topic) { x.Criteria = nil }, "criteria", "must hold a criterion"},
+		{"many criteria", func(x *Topic) { x.Criteria = make([]Criterion, 51) }, "criteria", "50 entries"},
+		{"criterion without value", func(x *Topic) { x.Criteria = []Criterion{{Element: "class"}} }, "criteria", "1 to 50 values"},
+		{"criterion with an empty value", func(x *Topic) { x.Criteria = []Criterion{{"class", []string{""}}} }, "criteria", "1 to 50 values"},
+		{"criterion with many values", func(x *Topic) { x.Criteria = []Criterion{{"class", many}} }, "criteria", "1 to 50 values"},
+		{"criterion on no element", func(x *Topic) { x.Criteria = []Criterion{{"clas", []string{"VR"}}} }, "criteria", `"clas", which is none of Encounter`},
+		{"criterion on an object", func(x *Topic) { x.Criteria = []Criterion{{"subject", []string{"Patient/p1"}}} }, "criteria", "name one within it"},
+		{"bad element", func(x *Topic) { x.Changes = []string{"slot[0]"} }, "changes", "no element of Encounter"},
+		{"many changes", func(x *Topic) { x.Changes = many }, "changes", "50 entries"},
+		{"bad include", func(x *Topic) { x.Include = []string{"patient"} }, "include", "types of FHIR R4"},
+		{"recipients of an Encounter", func(x *Topic) { x.Recipients = []string{"serviceProvider"} }, "recipients", "must be empty"},
+		{"bad event type", func(x *Topic) { x.EventType = "a b" }, "eventType", "may hold letters"},
+		{"no event type", func(x *Topic) { x.EventType = "" }, "eventType", "may hold letters"},
+		{"no recipients", func(x *Topic) { *x = lab(); x.Recipients = nil }, "recipients", "such as performer"},
+		{"a recipient that is no reference", func(x *Topic) { *x = lab(); x.Recipients = []string{"performerType"} }, "recipients", "no reference of ServiceRequest"},
+		{"a recipient that is no element", func(x *Topic) { *x = lab(); x.Recipients = []string{"performer.reference"} }, "recipients", "no reference of ServiceRequest"},
+		{"many recipients", func(x *Topic) { *x = lab(); x.Recipients = many }, "recipients", "50 entries"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			topic := Default()[0]
 			tc.change(&topic)
 			_, err := New([]Topic{topic})
-			if err == nil || !strings.Contains(err.Error(), tc.want) || fhir.CodeOf(err) != fhir.CodeInvalid {
-				t.Errorf("error %v, want %q", err, tc.want)
+			var e *fhir.Error
+			if !errors.As(err, &e) || e.Code != fhir.CodeInvalid || e.Expression != tc.field || !strings.Contains(e.Diagnostics, ": "+tc.field+" ") || !strings.Contains(e.Diagnostics, tc.want) {
+				t.Errorf("error %v, want %q of %q", err, tc.want, tc.field)
+			}
+			if err != nil && (len(err.Error()) > 700 || strings.Contains(err.Error(), "\n")) {
+				t.Errorf("the error is not one short line: %s", err)
 			}
 		})
 	}
-	twice := Default()
-	twice[1].Name = strings.ReplaceAll(twice[0].Name, ".", "_")
-	if _, err := New(twice); err == nil {
-		t.Error("two topics that Kafka takes for one were accepted")
+	for name, topics := range map[string][]Topic{"none": nil, "too many": make([]Topic, 101)} {
+		if _, err := New(topics); fhir.CodeOf(err) != fhir.CodeInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
+
+// Two topics never have one name, whatever the ids of organisations are: each
+// would show the other's records.
+func TestNamesThatMeet(t *testing.T) {
+	public := func(name string) Topic {
+		return Topic{Name: name, Category: Public, Resource: "Encounter", Criteria: Default()[0].Criteria, Payload: IDOnly, EventType: "x"}
+	}
+	named := func(name string) Topic {
+		t := lab()
+		t.Name = name
+		return t
+	}
+	for _, c := range []struct {
+		a, b Topic
+		meet bool
+	}{
+		{named("hie.lab." + Organization), named("hie.lab." + Organization), true},
+		{named("hie." + Organization), named("hie.lab." + Organization), true}, // lab.x and x
+		{named(Organization + ".lab"), named("hie." + Organization), true},
+		{named("hie." + Organization + ".lab"), named("hie.lab." + Organization), true},
+		{named("hie.lab." + Organization), named("hie.imaging." + Organization), false},
+		{named("hie." + Organization + ".lab"), named("hie." + Organization + ".imaging"), false},
+		{named("hie.lab." + Organization), public("hie.lab.all"), true},
+		{named("hie.lab." + Organization), public("hie.laball"), false},
+		{named("hie.lab." + Organization), public("hie.lab"), true}, // have one id
+		{public("hie.lab"), public("hie.lab"), true},
+		{public("hie.lab"), public("hie.lab.all"), false},
+	} {
+		for _, topics := range [][]Topic{{c.a, c.b}, {c.b, c.a}} {
+			if _, err := New(topics); (err != nil) != c.meet {
+				t.Errorf("%s and %s: %v, want them refused: %v", topics[0].Name, topics[1].Name, err, c.meet)
+			}
+		}
+	}
+}
+
+// A topic on records that no service provides tells the organisations that the
+// record names.
+func TestRecipients(t *testing.T) {
+	request := func(status string, performers ...string) string {
+		var list []string
+		for _, p := range performers {
+			list = append(list, fmt.Sprintf(`{"reference":%q}`, p))
+		}
+		return fmt.Sprintf(`{"resourceType":"ServiceRequest","id":"r1","status":%q,"category":[{"coding":[{"system":"http://snomed.info/sct","code":"108252007"}]}],"performer":[%s]}`, status, strings.Join(list, ","))
+	}
+	others := lab()
+	others.Name, others.ByOthers = "hie.others."+Organization, true
+	all := Topic{Name: "hie.lab.all", Category: Public, Resource: "ServiceRequest", Criteria: others.Criteria, Changes: []string{"status"}, Payload: IDOnly, EventType: "x"}
+	s, err := New([]Topic{lab(), others, all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A person belongs to o4; o9 is not known.
+	owners := func(s *Set, d *fhir.Document) map[fhir.Reference]string {
+		owners := map[fhir.Reference]string{}
+		for _, ref := range s.References(d, base, 100) {
+			switch {
+			case ref.Type == "PractitionerRole":
+				owners[ref] = "o4"
+			case ref.ID != "o9":
+				owners[ref] = ref.ID
+			}
+		}
+		return owners
+	}
+	for _, c := range []struct {
+		name          string
+		before, after string
+		by            string
+		want          string
+	}{
+		{"asked of another", "", request("active", "Organization/o2"), "o1", "hie.lab.request.o2 hie.others.o2 hie.lab.all"},
+		{"asked of itself", "", request("active", "Organization/o1"), "o1", "hie.lab.request.o1 hie.lab.all"},
+		{"asked of two, one of them twice", "", request("active", "Organization/o2", base+"/Organization/o3", "Organization/o2/_history/1"), "o1",
+			"hie.lab.request.o2 hie.lab.request.o3 hie.others.o2 hie.others.o3 hie.lab.all"},
+		{"asked of a person", "", request("active", "PractitionerRole/p1"), "o1", "hie.lab.request.o4 hie.others.o4 hie.lab.all"},
+		{"asked of strangers", "", request("active", "Organization/o9", "https://other.example/Organization/o2", "urn:uuid:x"), "o1", "hie.lab.all"},
+		{"asked of nobody", "", request("active"), "o1", "hie.lab.all"},
+		{"a draft", "", request("draft", "Organization/o2"), "o1", ""},
+		{"revoked", request("active", "Organization/o2"), request("revoked", "Organization/o2"), "o1", "hie.lab.request.o2 hie.others.o2 hie.lab.all"},
+		{"nothing has changed", request("active", "Organization/o2"), request("active", "Organization/o2"), "o1", ""},
+		{"one more is asked", request("active", "Organization/o2"), request("active", "Organization/o2", "Organization/o3"), "o1", "hie.lab.request.o3 hie.others.o3"},
+		{"another is asked instead", request("active", "Organization/o2"), request("active", "Organization/o3"), "o1", "hie.lab.request.o3 hie.others.o3"},
+	} {
+		change := Change{After: doc(t, c.after), By: c.by, At: at, Version: 2, Base: base}
+		change.Owners = owners(s, change.After)
+		if c.before != "" {
+			change.Before = doc(t, c.before)
+			maps.Copy(change.Owners, owners(s, change.Before))
+		}
+		var names []string
+		for _, m := range s.Match(change) {
+			names = append(names, m.Name)
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%s: announced on %q, want %q", c.name, got, c.want)
+		}
+	}
+	var many []string
+	for i := range 5000 {
+		many = append(many, fmt.Sprintf("Organization/o%d", i))
+	}
+	if n := len(s.References(doc(t, request("active", many...)), base, 20)); n != 21 {
+		t.Errorf("%d references of 5000, want one more than 20", n)
+	}
+	for name, want := range map[string]bool{"hie.lab.request.o1": true, "hie.lab.request.": false, "hie.lab.request": false, "hie.lab.all": true, "hie.lab.alls": false, "hie.vc.encounter.o1": false} {
+		if s.Owns(name) != want {
+			t.Errorf("%s is a topic's: %v", name, !want)
+		}
+	}
+	if got := s.Names("o1"); !slices.Equal(got, []string{"hie.lab.request.o1", "hie.others.o1"}) {
+		t.Errorf("the topics of o1 are %v", got)
+	}
+	if got := s.Names(""); !slices.Equal(got, []string{"hie.lab.all"}) {
+		t.Errorf("the topics of all are %v", got)
+	}
+}
+
+func TestConsultations(t *testing.T) {
+	changed := func(change func(*Topic)) []Topic {
+		topics := Default()
+		change(&topics[0])
+		return topics
+	}
+	for name, c := range map[string]struct {
+		topics []Topic
+		want   bool
+	}{
+		"the default":             {Default(), true},
+		"under another name, ids": {changed(func(x *Topic) { x.Name, x.Payload = "kkm."+Organization, IDOnly }), true},
+		"to everybody":            {changed(func(x *Topic) { x.Name, x.Category, x.Payload, x.Include = "kkm.all", Public, IDOnly, nil }), true},
+		"Appointments alone":      {Default()[1:], false},
+		"the laboratory":          {[]Topic{lab()}, false},
+		"no changes":              {changed(func(x *Topic) { x.Changes = nil }), false},
+		"one kind":                {changed(func(x *Topic) { x.Criteria = append(x.Criteria, Criterion{"serviceType", []string{"VCI"}}) }), false},
+		"of other classes":        {changed(func(x *Topic) { x.Criteria[0].Any = []string{"AMB"} }), false},
+		"by system and code":      {changed(func(x *Topic) { x.Criteria[0].Any = []string{mycore.SystemEncounterClass + "|VR"} }), true},
+		"once they are under way": {changed(func(x *Topic) { x.Criteria = append(x.Criteria, Criterion{"status", []string{"in-progress"}}) }), false},
+	} {
+		s, err := New(c.topics)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if s.Consultations() != c.want {
+			t.Errorf("%s: %v", name, !c.want)
+		}
+	}
+}
+
+// legalTopic is what Kafka takes.
+var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 func TestNames(t *testing.T) {
 	s := set(t)
@@ -166,7 +370,7 @@ func TestNames(t *testing.T) {
 	names := map[string]string{}
 	for _, org := range []string{"h1", "H1", "h_1", "h_5F1", "h 1", "h/1", "é", strings.Repeat("é", 40), strings.Repeat("é", 41), strings.Repeat("x", 64)} {
 		name := s.Names(org)[1]
-		if !topicName.MatchString(name) || len(name) > 249 {
+		if !legalTopic.MatchString(name) || len(name) > 249 {
 			t.Errorf("%q gives the illegal topic %q", org, name)
 		}
 		if other, ok := names[name]; ok {

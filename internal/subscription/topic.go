@@ -14,7 +14,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,9 +23,8 @@ import (
 // Category says who may read a topic, in the words of MY Core.
 type Category string
 
-// The categories. Internal: the organisation that provides the service.
-// Affiliate: the same, about what another facility did. Public: every source
-// system.
+// The categories. Internal: the organisation that is told. Affiliate: the
+// same, about what another facility did. Public: every source system.
 const (
 	Internal  Category = "internal"
 	Affiliate Category = "affiliate"
@@ -43,8 +41,8 @@ const (
 	FullResource Payload = "full-resource" // and the record with what it includes
 )
 
-// Organization stands in a topic's name for the id of the organisation that
-// provides the service.
+// Organization stands in a topic's name for the id of the organisation that is
+// told.
 const Organization = "{organization}"
 
 // Status stands in a topic's event type for the status of the record.
@@ -53,26 +51,34 @@ const Status = "{status}"
 // Criterion holds when the element at the dotted path has one of the values: a
 // plain text, or for a Coding or CodeableConcept a code or system|code.
 type Criterion struct {
-	Element string   `json:"element"`
-	Any     []string `json:"any"`
+	Element string   `json:"element" yaml:"element"`
+	Any     []string `json:"any" yaml:"any,flow"`
 }
 
-// Topic is one kind of announcement.
+// Topic is one kind of announcement. Operators write topics in files, with the
+// names of the tags.
 type Topic struct {
-	Name     string      `json:"name"` // template, such as hie.vc.encounter.{organization}
-	Title    string      `json:"title"`
-	Category Category    `json:"category"`
-	Resource string      `json:"resource"` // the type of the record announced
-	Include  []string    `json:"include"`  // types sent along, in this order
-	Criteria []Criterion `json:"criteria"` // all must hold after the change
+	Name     string   `json:"name" yaml:"name"` // template, such as hie.vc.encounter.{organization}
+	Title    string   `json:"title" yaml:"title"`
+	Category Category `json:"category" yaml:"category"`
+	Resource string   `json:"resource" yaml:"resource"` // the type of the record announced
+	// Recipients names the elements whose references say which organisations
+	// are told, as dotted paths such as performer: an Organization itself, of
+	// another record the organisation that it belongs to. They may read the
+	// record from then on. Without it the organisation that provides the
+	// service is told, which the exchange knows for the types of provided
+	// alone.
+	Recipients []string    `json:"recipients,omitempty" yaml:"recipients,omitempty,flow"`
+	Include    []string    `json:"include" yaml:"include,flow"` // types sent along, in this order
+	Criteria   []Criterion `json:"criteria" yaml:"criteria"`    // all must hold after the change
 	// Changes names the elements whose change is announced, as dotted paths.
 	// A new record is always announced, and so is one that newly meets the
-	// criteria.
-	Changes []string `json:"changes"`
-	// ByOthers leaves out what the providing organisation did itself.
-	ByOthers  bool    `json:"byOthers"`
-	Payload   Payload `json:"payload"`
-	EventType string  `json:"eventType"` // ce_type, such as my.gov.moh.hie.vc.encounter-{status}.v1
+	// criteria or newly names a recipient.
+	Changes []string `json:"changes" yaml:"changes,flow"`
+	// ByOthers leaves out what the organisation that is told did itself.
+	ByOthers  bool    `json:"byOthers" yaml:"byOthers"`
+	Payload   Payload `json:"payload" yaml:"payload"`
+	EventType string  `json:"eventType" yaml:"eventType"` // ce_type, such as my.gov.moh.hie.vc.encounter-{status}.v1
 }
 
 // Default gives the topics of the virtual consultation.
@@ -101,77 +107,33 @@ func Default() []Topic {
 	}}
 }
 
-// Set is a checked list of topics.
-type Set struct{ topics []Topic }
-
-// New checks topics and makes a Set of them. The error is a fhir.Error that
-// names the topic at fault.
-func New(topics []Topic) (*Set, error) {
-	seen := map[string]bool{}
-	for _, t := range topics {
-		if err := t.check(); err != nil {
-			return nil, err
-		}
-		// Kafka takes names that differ only in . and _ for the same.
-		plain := strings.ReplaceAll(t.Name, "_", ".")
-		if seen[plain] {
-			return nil, fhir.Errorf(fhir.CodeInvalid, "", "Two topics are named %q.", t.Name)
-		}
-		seen[plain] = true
-	}
-	return &Set{topics: slices.Clone(topics)}, nil
-}
-
-var (
-	topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,150}$`)
-	typeName  = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
-	element   = regexp.MustCompile(`^[a-zA-Z]+(\.[a-zA-Z]+)*$`)
-	eventType = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,150}$`)
-)
-
-func (t Topic) check() error {
-	bad := func(format string, args ...any) error {
-		return fhir.Errorf(fhir.CodeInvalid, "", "Topic %q: %s.", t.Name, fmt.Sprintf(format, args...))
-	}
-	perOrganization := strings.Count(t.Name, Organization)
-	badType := func(s string) bool { return !typeName.MatchString(s) }
-	badElement := func(s string) bool { return !element.MatchString(s) }
-	switch {
-	case !topicName.MatchString(strings.ReplaceAll(t.Name, Organization, "")) || perOrganization > 1:
-		return bad("the name may hold letters, digits, '.', '_', '-' and one %s", Organization)
-	case !slices.Contains([]Category{Internal, Affiliate, Public}, t.Category):
-		return bad("the category must be internal, affiliate or public")
-	case !slices.Contains([]Payload{Empty, IDOnly, FullResource}, t.Payload):
-		return bad("the payload must be empty, id-only or full-resource")
-	case t.Category != Public && perOrganization == 0:
-		return bad("only a public topic may do without %s in its name", Organization)
-	case t.Category == Public && t.Payload == FullResource:
-		return bad("a public topic may not carry whole records")
-	case badType(t.Resource) || slices.ContainsFunc(t.Include, badType):
-		return bad("a resource type is not valid")
-	case len(t.Criteria) == 0:
-		return bad("there must be a criterion")
-	case slices.ContainsFunc(t.Criteria, func(c Criterion) bool { return badElement(c.Element) || len(c.Any) == 0 }):
-		return bad("a criterion needs an element and a value")
-	case slices.ContainsFunc(t.Changes, badElement):
-		return bad("an element under changes is not valid")
-	case !eventType.MatchString(strings.ReplaceAll(t.EventType, Status, "")):
-		return bad("the event type may hold letters, digits, '.', '_', '-' and %s", Status)
-	}
-	return nil
-}
-
 // Topics gives the topics of the set.
 func (s *Set) Topics() []Topic { return slices.Clone(s.topics) }
 
-// Names gives the topics that an organisation may read, by the names they
-// have on the broker.
+// Names gives the topics of an organisation by the names they have on the
+// broker; for "" those that every organisation may read.
 func (s *Set) Names(organization string) []string {
 	var names []string
 	for _, t := range s.topics {
-		names = append(names, t.For(organization))
+		if (t.Category == Public) == (organization == "") {
+			names = append(names, t.For(organization))
+		}
 	}
 	return names
+}
+
+// Owns tells whether a name on the broker is that of one of the topics, for
+// any organisation.
+func (s *Set) Owns(name string) bool {
+	return slices.ContainsFunc(s.topics, func(t Topic) bool { return t.owns(name) })
+}
+
+func (t Topic) owns(name string) bool {
+	before, after, perOrganization := strings.Cut(t.Name, Organization)
+	if !perOrganization {
+		return name == t.Name
+	}
+	return len(name) > len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
 }
 
 // For gives the topic's name on the broker for an organisation.

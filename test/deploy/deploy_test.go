@@ -234,7 +234,7 @@ func render(t *testing.T, change func(values map[string]any)) (manifests []map[s
 func TestChart(t *testing.T) {
 	known := settings(t)
 	manifests := render(t, func(v map[string]any) {
-		v["host"], v["certificates"] = "hie.example.my", "hie-certificates"
+		v["host"], v["certificates"], v["topics"] = "hie.example.my", "hie-certificates", "hie-topics"
 		v["ingress"].(map[string]any)["annotations"] = map[string]any{"cert-manager.io/issuer": "ours"}
 	})
 	kinds := map[string]map[string]any{}
@@ -262,6 +262,18 @@ func TestChart(t *testing.T) {
 		t.Errorf("the address is %q", environment["JUMPA_PUBLIC_URL"])
 	}
 	container := at(pod, "containers")
+	mounted := false
+	for _, m := range at(container, "volumeMounts").([]any) {
+		mounted = mounted || at(m, "name") == "topics" && environment["JUMPA_TOPICS"] == fmt.Sprint(at(m, "mountPath"))+"/topics.yaml"
+	}
+	for _, v := range at(pod, "volumes").([]any) {
+		if at(v, "name") == "topics" && at(v, "configMap", "name") != "hie-topics" {
+			t.Errorf("the topics are those of %v", at(v, "configMap", "name"))
+		}
+	}
+	if !mounted {
+		t.Errorf("the topics are not mounted at %q", environment["JUMPA_TOPICS"])
+	}
 	if at(container, "securityContext", "readOnlyRootFilesystem") != true || at(pod, "securityContext", "runAsNonRoot") != true {
 		t.Error("it may write where it need not, or be root")
 	}

@@ -141,8 +141,8 @@ func TestAccess(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
 	recipes := commands(t)
-	if len(recipes) != 2 {
-		t.Fatalf("docs/kafka.md has %d blocks of commands, want one for the exchange and one for an organisation", len(recipes))
+	if len(recipes) != 4 {
+		t.Fatalf("docs/kafka.md has %d blocks of commands, want one for the exchange and one for an organisation, and the same for other topics", len(recipes))
 	}
 	run(t, recipes[0], "broker="+s.open, "exchange_password=secret")
 	const short, long = "11-0506", "11-05060009"
@@ -150,11 +150,15 @@ func TestAccess(t *testing.T) {
 		run(t, recipes[1], "broker="+s.open, "organization="+id, "password="+id+"-secret")
 	}
 
+	run(t, recipes[2], "broker="+s.open)
+	run(t, recipes[3], "broker="+s.open, "organization="+short)
+
 	exchange := publisher(t, kafka.Options{Brokers: []string{s.signIn}, TLS: config(t, s.pki.ca(), "", ""), Mechanism: "SCRAM-SHA-512", User: "jumpa", Password: "secret"})
 	var topics []string
 	for _, id := range []string{short, long} {
-		topics = append(topics, "hie.vc.encounter."+id, "hie.vc.appointment."+id)
+		topics = append(topics, "hie.vc.encounter."+id, "hie.vc.appointment."+id, "hie.lab.request."+id)
 	}
+	topics = append(topics, "hie.vc.slot")
 	eventually(t, func(ctx context.Context) error { return exchange.EnsureTopics(ctx, topics...) })
 	if found, err := exchange.CheckTopics(patience(t), topics...); err != nil || len(found) > 0 {
 		t.Errorf("the exchange finds %v, error %v", found, err)
@@ -177,6 +181,10 @@ func TestAccess(t *testing.T) {
 		{short, short + "-secret", "hie.vc.appointment." + short, short + ".records", nil},
 		{long, long + "-secret", "hie.vc.encounter." + long, long + ".records", nil},
 		{long, long + "-secret", "hie.vc.appointment." + long, "", nil},
+		{short, short + "-secret", "hie.lab.request." + short, short + ".records", nil},
+		{short, short + "-secret", "hie.vc.slot", short + ".records", nil},
+		{short, short + "-secret", "hie.lab.request." + long, short + ".records", kerr.TopicAuthorizationFailed},
+		{long, long + "-secret", "hie.vc.slot", long + ".records", kerr.TopicAuthorizationFailed}, // nobody has said so
 		{short, short + "-secret", "hie.vc.encounter." + long, "", kerr.TopicAuthorizationFailed},
 		{short, short + "-secret", "hie.vc.appointment." + long, "", kerr.TopicAuthorizationFailed},
 		{long, long + "-secret", "hie.vc.encounter." + short, "", kerr.TopicAuthorizationFailed},

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,7 +16,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/jumpa-hie/jumpa/fhir"
+	"github.com/jumpa-hie/jumpa/internal/app"
+	"github.com/jumpa-hie/jumpa/internal/kafka"
 	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
+	"github.com/jumpa-hie/jumpa/source"
 )
 
 // TestFlows plays both kinds of consultation with the program as it is
@@ -34,7 +39,7 @@ func TestFlows(t *testing.T) {
 	web := free(t)
 	url = "http://" + web
 	up := program(binary, "up", "--data", data, "--listen", web, "--udp-listen", freeUDP(t))
-	up.Env = append(up.Env, "JUMPA_KAFKA_BROKERS="+k.addr, "JUMPA_DATABASE_URL="+postgrestest.Database(t))
+	up.Env = append(up.Env, "JUMPA_KAFKA_BROKERS="+k.addr, "JUMPA_DATABASE_URL="+postgrestest.Database(t), "JUMPA_TOPICS=../../deploy/topics.yaml")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +120,45 @@ func TestFlows(t *testing.T) {
 	}
 	if seen == 0 {
 		t.Error("the brokers have no announcement: the flows took another way")
+	}
+	t.Run("a configured topic", func(t *testing.T) { laboratory(t, k, data) })
+}
+
+// laboratory has the first organisation of the demo ask the second one for a
+// test, on a topic of deploy/topics.yaml.
+func laboratory(t *testing.T, k *kind, data string) {
+	cast, err := app.ReadCredentials(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, asked := cast.Clients[0], cast.Clients[1].Organization
+	sys, err := source.New(source.Config{Server: cast.Server, ClientID: asks.ClientID, ClientSecret: asks.ClientSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := fhir.Parse([]byte(`{"resourceType":"ServiceRequest","id":"lab-1","status":"active","intent":"order","category":[{"coding":[{"code":"108252007"}]}],` +
+		`"code":{"text":"Full blood count"},"subject":{"reference":"Patient/demo-lim"},"performer":[{"reference":"Organization/` + asked + `"}]}`))
+	if err == nil {
+		_, err = sys.Put(patience(t), request)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := source.TopicName("hie.lab.request.{organization}", asked)
+	eventually(t, func(ctx context.Context) error {
+		topics, err := admin(t, k.addr).ListTopics(ctx, topic, "hie.vc.slot")
+		if err != nil || topics.Error() != nil {
+			return errors.Join(err, topics.Error()) // they come within a minute
+		}
+		got := all(t, k, topic)
+		if len(got) == 1 && string(got[0].Key) == "ServiceRequest/lab-1" && strings.Contains(string(got[0].Value), "Full blood count") {
+			return nil
+		}
+		return fmt.Errorf("%s has %d messages", topic, len(got))
+	})
+	found, err := publisher(t, kafka.Options{Brokers: strings.Split(k.addr, ",")}).CheckTopics(patience(t), topic, "hie.vc.slot")
+	if err != nil || len(found) > 0 {
+		t.Errorf("the topics that the exchange has made: %v, %v", found, err)
 	}
 }
 

@@ -276,8 +276,11 @@ func (b *board) refresh(ctx context.Context, people []person) error {
 }
 
 // apply takes over what an event brings along; an event that brings no records
-// asks for the board to be read again.
+// asks for the board to be read again, unless it is about something else.
 func (b *board) apply(e source.Event) {
+	if ref, _ := fhir.ParseReference(e.Subject, ""); ref.Type != "Encounter" && ref.Type != "Appointment" {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var appointment, encounter *fhir.Document

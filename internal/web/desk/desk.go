@@ -31,6 +31,7 @@ const Root = "/desk/"
 type Organization struct {
 	ID, Name string
 	Client   *source.Client // with the credentials of the facility's system
+	Topics   []string       // that announce to it; the usual ones when empty
 }
 
 // Practitioner is somebody who signs in to the desk of an organisation.
@@ -129,7 +130,10 @@ const (
 // follow brings the board up to date with every event. What an event cannot
 // tell, such as a booking of the organisation's own, the next reading does.
 func (d *Desk) follow(ctx context.Context, b *board) {
-	topics := []string{source.EncounterTopic(b.org.ID), source.AppointmentTopic(b.org.ID)}
+	topics := b.org.Topics
+	if len(topics) == 0 {
+		topics = []string{source.EncounterTopic(b.org.ID), source.AppointmentTopic(b.org.ID)}
+	}
 	for ctx.Err() == nil {
 		err := b.org.Client.Consume(ctx, source.ConsumerConfig{
 			Group: "jumpa-desk-" + b.org.ID, Topics: topics,
