@@ -28,23 +28,30 @@ type conn struct {
 	sql    *pgxpool.Conn
 	caller context.Context // of who asked for the transaction: ends it between statements
 	ctx    context.Context // of the statements
-	begin  string          // the statement that begins the transaction
-	begun  bool            // it has been answered
+	begin  []string        // the statements that begin the transaction
+	begun  bool            // they have been answered
 	batch  pgx.Batch
 	failed error // the first error of a statement: nothing more can be done
 	unsent bool  // what failed has not even left this side
 	seen   map[string]seen
-	trips  int // to the server and back
+	wanted map[string]bool // types of which a Subscription may want to hear; nil when that is not known
+	wary   bool            // asks whether what is new is there already, instead of being told so by an error
+	trips  int             // to the server and back
 }
 
 // seen is what the transaction knows of a record.
-type seen struct{ rid, version int64 }
+type seen struct {
+	rid, version int64
+	whole        *store.Resource // as it was read or written; nil when that is not known
+}
 
 // acquire takes a connection; while there is no server it tries again.
 func (c *conn) acquire() (err error) {
 	for begin := time.Now(); ; pause(c.ctx, begin) {
 		if c.sql, err = c.pool.Acquire(c.ctx); err == nil {
-			c.queue(c.begin)
+			for _, statement := range c.begin {
+				c.queue(statement)
+			}
 			return nil
 		}
 		err = clear(err)
@@ -119,7 +126,7 @@ func (c *conn) send(read func(pgx.Rows) error) error {
 		}
 		// A connection may have died while nobody used it. Nothing has been
 		// done on it yet: another one serves as well.
-		if !c.begun && lost(err) && time.Since(begin) < patience && c.ctx.Err() == nil && queued[0].SQL == c.begin && queued[len(queued)-1].SQL != "COMMIT" {
+		if !c.begun && lost(err) && time.Since(begin) < patience && c.ctx.Err() == nil && queued[0].SQL == c.begin[0] && queued[len(queued)-1].SQL != "COMMIT" {
 			c.release()
 			c.pool.Reset()
 			if err = c.acquire(); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -16,17 +17,26 @@ import (
 // the server refuses it because of another one, it goes to the lane: there all
 // that wait run one after another in one transaction, each behind a savepoint,
 // and are committed together, while nobody else of this process writes. Who
-// comes while the lane is at work queues there as well. So updates that touch
+// comes while the lane is at work, or soon after a conflict (see crowd.go),
+// queues there as well. So updates that touch
 // different things run side by side, and those that fight for one counter or
-// one Slot share a commit instead of failing in turns. Between processes the
-// server decides, and who loses tries again.
+// one Slot share a commit instead of failing in turns. The lanes of other
+// processes wait for this one before they look at anything. Otherwise the
+// server decides between processes, and who loses tries again.
 
 // maxBatch bounds how many updates share one commit of the lane.
 const maxBatch = 64
 
-const (
-	beginUpdate = "BEGIN ISOLATION LEVEL SERIALIZABLE"
-	savepoint   = "SAVEPOINT job"
+const savepoint = "SAVEPOINT job"
+
+// The statements that begin an update. The lane of one process at a time goes
+// on; it is locked before the transaction sees anything, so that it sees what
+// the one before it wrote. That saves work: otherwise the server would refuse
+// the whole batch of all but one. A lane that sleeps is waited for only so
+// long.
+var (
+	beginUpdate = []string{"BEGIN ISOLATION LEVEL SERIALIZABLE"}
+	beginLane   = append(slices.Clip(beginUpdate), "SET LOCAL lock_timeout = '1s'", "LOCK TABLE lane IN SHARE UPDATE EXCLUSIVE MODE", "SET LOCAL lock_timeout = 0")
 )
 
 // job is one Update that waits for the lane.
@@ -53,10 +63,11 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	since := time.Now()
-	if s.gate.TryRLock() {
+	if s.enter(since) {
 		err, again := s.alone(ctx, fn)
-		s.gate.RUnlock()
+		s.leave()
 		s.count(again, &job{err: err})
+		s.crowd.note(since, again)
 		if !again {
 			return err
 		}
@@ -79,9 +90,9 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 
 // transaction begins one that is not ended by its caller's context, but by its
 // own limit.
-func (s *Store) transaction(ctx context.Context) (*conn, func(), error) {
+func (s *Store) transaction(ctx context.Context, begin []string) (*conn, func(), error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	c := &conn{store: s, pool: s.writes, caller: ctx, ctx: bounded, begin: beginUpdate}
+	c := &conn{store: s, pool: s.writes, caller: ctx, ctx: bounded, begin: begin}
 	if err := c.acquire(); err != nil {
 		cancel()
 		return nil, nil, err
@@ -92,7 +103,7 @@ func (s *Store) transaction(ctx context.Context) (*conn, func(), error) {
 // alone runs one update in a transaction of its own. again tells that it is
 // worth another try.
 func (s *Store) alone(ctx context.Context, fn func(store.Tx) error) (err error, again bool) { //nolint:revive // err is an answer here
-	c, end, err := s.transaction(ctx)
+	c, end, err := s.transaction(ctx, beginUpdate)
 	if err != nil {
 		return err, false
 	}
@@ -118,7 +129,7 @@ func transient(err error) bool { return retryable(err) || is(err, "23505") }
 // The connection has answered before: one that died while nobody used it is
 // noticed when it may still be replaced.
 func (c *conn) commit() error {
-	if c.batch.Len() == 1 && !c.begun { // nothing was done
+	if c.batch.Len() == len(c.begin) && !c.begun { // nothing was done
 		return nil
 	}
 	if !c.begun {
@@ -163,11 +174,12 @@ func (s *Store) lane() {
 // serve runs jobs until each has its answer. A batch that fails is cut in two,
 // so that what makes it fail is alone in the end.
 func (s *Store) serve(waiting []*job) {
-	size := len(waiting)
+	size, locking := len(waiting), true
 	for tries := 0; len(waiting) > 0; tries++ {
 		size = min(size, len(waiting))
 		batch := waiting[:size]
-		err, again := s.together(batch)
+		err, again := s.together(batch, locking, tries > 0)
+		locking = locking && !is(err, "55P03")
 		switch {
 		case again:
 			s.retries.Add(1)
@@ -197,12 +209,17 @@ func (s *Store) serve(waiting []*job) {
 
 // together runs jobs in one transaction and commits those that succeed. Each
 // job's own error is with it; err is that of them all.
-func (s *Store) together(batch []*job) (err error, again bool) { //nolint:revive // err is an answer here
-	c, end, err := s.transaction(context.Background())
+func (s *Store) together(batch []*job, locking, wary bool) (err error, again bool) { //nolint:revive // err is an answer here
+	begin := beginUpdate
+	if locking {
+		begin = beginLane
+	}
+	c, end, err := s.transaction(context.Background(), begin)
 	if err != nil {
 		return err, false
 	}
 	defer end()
+	c.wary = wary
 	for _, j := range batch {
 		if j.err = j.ctx.Err(); j.err != nil {
 			continue
@@ -210,7 +227,7 @@ func (s *Store) together(batch []*job) (err error, again bool) { //nolint:revive
 		if len(batch) > 1 {
 			c.queue(savepoint)
 		}
-		c.caller, c.seen = j.ctx, nil
+		c.caller, c.seen, c.wanted = j.ctx, nil, nil
 		j.err = guarded(j.fn, &tx{reader{c}})
 		if j.err == nil {
 			j.err = c.ended()

@@ -51,7 +51,9 @@ const (
 type Store struct {
 	writes, reads *pgxpool.Pool
 
-	gate sync.RWMutex // read: updates that run side by side; write: the lane
+	crowd  crowd
+	gate   sync.RWMutex  // read: updates that run side by side; write: the lane
+	beside chan struct{} // one for each of the former
 
 	mu     sync.RWMutex // guards closed against sends on queue
 	closed bool
@@ -106,7 +108,7 @@ func connect(ctx context.Context, url string, known []store.Migration, tracer pg
 	if err := migrate(ctx, config.ConnConfig, known); err != nil {
 		return nil, err
 	}
-	s := &Store{queue: make(chan *job, 1024), done: make(chan struct{}), fresh: blocks{have: map[string]span{}}}
+	s := &Store{beside: make(chan struct{}, max(1, config.MaxConns-1)), queue: make(chan *job, 1024), done: make(chan struct{}), fresh: blocks{have: map[string]span{}}}
 	if s.reads, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
@@ -163,7 +165,7 @@ func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 	if err := s.ended(ctx); err != nil {
 		return err
 	}
-	c := &conn{pool: s.reads, caller: ctx, ctx: ctx, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+	c := &conn{pool: s.reads, caller: ctx, ctx: ctx, begin: []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}}
 	if err := c.acquire(); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -23,8 +24,12 @@ func scanResource(r row) (res store.Resource, err error) {
 	return res, err
 }
 
-// Resource implements store.Reader.
+// Resource implements store.Reader. An update reads each record once: nobody
+// else can change what it sees.
 func (r reader) Resource(typ, id string) (store.Resource, error) {
+	if known := r.seen[typ+"/"+id]; known.whole != nil {
+		return *known.whole, r.ended()
+	}
 	var rid int64
 	res, err := single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id},
 		func(row row) (res store.Resource, err error) {
@@ -32,7 +37,11 @@ func (r reader) Resource(typ, id string) (store.Resource, error) {
 			return res, err
 		})
 	if err == nil || errors.Is(err, store.ErrNotFound) {
-		r.know(typ, id, seen{rid, res.Version})
+		known := seen{rid: rid, version: res.Version}
+		if err == nil && r.store != nil {
+			known.whole = &res
+		}
+		r.know(typ, id, known)
 	}
 	return res, err
 }
@@ -57,13 +66,14 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 }
 
 // PutResource implements store.Tx. It asks for the current version only when
-// the transaction has not read it yet.
+// the transaction has not read it yet; of a first version it believes at first
+// that there is none.
 func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	if err := t.ended(); err != nil {
 		return err
 	}
 	known, ok := t.seen[r.Type+"/"+r.ID]
-	if !ok {
+	if !ok && (r.Version > 1 || t.wary) {
 		err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &known.rid, &known.version)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -93,7 +103,8 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 		delete(t.seen, r.Type+"/"+r.ID) // its rid is known to the database only
 		return nil
 	}
-	t.know(r.Type, r.ID, seen{known.rid, r.Version})
+	r.Updated = time.UnixMicro(micro(r.Updated)).UTC() // as it will be read
+	t.know(r.Type, r.ID, seen{known.rid, r.Version, &r})
 	return nil
 }
 
@@ -106,6 +117,7 @@ func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
 	if err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
 		return err
 	}
+	delete(t.seen, r.Type+"/"+r.ID)
 	if r.Version != version {
 		return t.one("UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{blob(r.Body), rid, r.Version}, &found)
 	}

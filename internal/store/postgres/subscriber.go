@@ -34,8 +34,31 @@ func (r reader) Subscriber(id string) (store.Subscriber, error) {
 	return single(r.conn, selectSubscriber+"WHERE s.id = ?", []any{id}, scanSubscriber)
 }
 
+// wants tells whether a Subscription may want to hear of records of a type.
+// Most updates write several types, of which nobody does.
+func (r reader) wants(resource string) (bool, error) {
+	if r.wanted != nil {
+		return r.wanted[resource], nil
+	}
+	types, err := many(r.conn, "SELECT DISTINCT resource FROM subscriber WHERE status <> 'off'", nil, func(r row) (typ string, err error) {
+		err = r.Scan(&typ)
+		return typ, err
+	})
+	if err != nil {
+		return false, err
+	}
+	r.wanted = map[string]bool{}
+	for _, typ := range types {
+		r.wanted[typ] = true
+	}
+	return r.wanted[resource], nil
+}
+
 // Subscribers implements store.Reader.
 func (r reader) Subscribers(resource string) ([]store.Subscriber, error) {
+	if some, err := r.wants(resource); !some {
+		return nil, err
+	}
 	return many(r.conn, "SELECT "+subscriberColumns+" FROM subscriber WHERE resource = ? AND status <> 'off' ORDER BY id", []any{resource},
 		func(r row) (s store.Subscriber, err error) {
 			err = r.Scan(&s.ID, &s.Organization, &s.Client, &s.Scopes, &s.Resource, &s.Channel, &s.Order, &s.Status)
@@ -74,6 +97,7 @@ var (
 
 // PutSubscriber implements store.Tx.
 func (t *tx) PutSubscriber(s store.Subscriber) error {
+	t.wanted = nil
 	if err := t.exec(putSubscriber, s.ID, s.Organization, s.Client, s.Scopes, s.Resource, s.Channel, blob(s.Order), s.Status); err != nil {
 		return err
 	}
@@ -87,6 +111,7 @@ func (t *tx) PutProgress(subscription string, p store.Progress) error {
 
 // DeleteSubscriber implements store.Tx.
 func (t *tx) DeleteSubscriber(id string) error {
+	t.wanted = nil
 	for _, d := range []struct{ query, key string }{
 		{"DELETE FROM subscriber WHERE id = ?", id},
 		{"DELETE FROM progress WHERE subscription = ?", id},

@@ -290,3 +290,6 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_target ON audit (target, seq);
 CREATE INDEX audit_organization ON audit (organization, seq);
+
+-- Empty. Who runs many updates in one transaction locks it (see lane.go).
+CREATE TABLE lane (nothing boolean);

@@ -1,0 +1,58 @@
+package postgres
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// enter lets an update run beside others, unless the lane is at work, a crowd
+// is expected, or there is no connection left but the lane's.
+func (s *Store) enter(now time.Time) bool {
+	if s.crowd.expects(now) {
+		return false
+	}
+	select {
+	case s.beside <- struct{}{}:
+	default:
+		return false
+	}
+	if !s.gate.TryRLock() {
+		<-s.beside
+		return false
+	}
+	return true
+}
+
+func (s *Store) leave() {
+	s.gate.RUnlock()
+	<-s.beside
+}
+
+// crowd tells when updates get in each other's way, so that they go to the lane
+// at once and are not run in vain.
+type crowd struct {
+	until atomic.Int64 // Unix nanoseconds
+	pause atomic.Int64 // of the last time, ns
+}
+
+// How long a crowd is expected: from the first conflict, and when each try
+// meets another one.
+const (
+	leastCrowd = 50 * time.Millisecond
+	mostCrowd  = time.Second
+)
+
+func (c *crowd) expects(now time.Time) bool { return now.UnixNano() < c.until.Load() }
+
+// note learns from an update that ran beside others and began at a time.
+func (c *crowd) note(began time.Time, conflict bool) {
+	until, pause := c.until.Load(), c.pause.Load()
+	switch now := time.Now().UnixNano(); {
+	case !conflict && now > until+pause: // it has been quiet for as long
+		c.pause.Store(0)
+	case conflict && began.UnixNano() >= until: // the first of those that ran together
+		pause = min(max(2*pause, int64(leastCrowd)), int64(mostCrowd))
+		c.pause.Store(pause)
+		c.until.Store(now + pause)
+	}
+}
