@@ -105,7 +105,7 @@ func TestADatabaseOfANewerProgramIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := admin(t, url)
-	run(t, c, "UPDATE schema_version SET version = version + 1")
+	run(t, c, "UPDATE schema_version SET version = 9999; INSERT INTO setting VALUES ('schema.oldest', '9999')")
 	if s, err := Open(t.Context(), url); !errors.Is(err, ErrNewer) {
 		if err == nil {
 			_ = s.Close()
