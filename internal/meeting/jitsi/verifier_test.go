@@ -2,20 +2,14 @@ package jitsi_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +28,26 @@ func python(t *testing.T) string {
 	}
 	t.Skip("there is no Python with PyJWT; test/deps.sh installs it")
 	return ""
+}
+
+func decoded(t *testing.T, part string) string {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// promoted makes a patient's token say that its holder is a moderator.
+func promoted(t *testing.T, token string) string {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	claims := strings.Replace(decoded(t, parts[1]), `"moderator":false`, `"moderator":true`, 1)
+	if claims == decoded(t, parts[1]) {
+		t.Fatal("the token says nothing about moderators")
+	}
+	return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + "." + parts[2]
 }
 
 // Verifiers that share nothing with us or with the server that plays Prosody,
@@ -56,22 +70,11 @@ func TestIndependentVerifiersJudgeTheTokens(t *testing.T) {
 
 	parts := strings.Split(good, ".")
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	decode := func(part string) string {
-		raw, err := base64.RawURLEncoding.DecodeString(part)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(raw)
-	}
 	var header struct {
 		KeyID string `json:"kid"`
 	}
-	if err := json.Unmarshal([]byte(decode(parts[0])), &header); err != nil {
+	if err := json.Unmarshal([]byte(decoded(t, parts[0])), &header); err != nil {
 		t.Fatal(err)
-	}
-	promoted := parts[0] + "." + encode(strings.Replace(decode(parts[1]), `"moderator":false`, `"moderator":true`, 1)) + "." + parts[2]
-	if promoted == good {
-		t.Fatal("the token says nothing about moderators")
 	}
 	unsigned := encode(`{"typ":"JWT","alg":"none","kid":"`+header.KeyID+`"}`) + "." + parts[1] + "."
 	sum := sha256.Sum256([]byte(header.KeyID))
@@ -98,7 +101,7 @@ func TestIndependentVerifiersJudgeTheTokens(t *testing.T) {
 			change: func(m map[string]string) { m["audience"] = "other" }},
 		{name: "a login where the system is asked for", token: good, repository: systems, room: vc, want: "key"},
 		{name: "the system where logins are asked for", token: system, repository: logins, room: vc + "-other", want: "key"},
-		{name: "a patient who would be a moderator", token: promoted, repository: logins, room: vc, want: "signature"},
+		{name: "a patient who would be a moderator", token: promoted(t, good), repository: logins, room: vc, want: "signature"},
 		{name: "without a signature", token: unsigned, repository: logins, room: vc, want: "header"},
 		{name: "signed with the public key", token: confused, repository: logins, room: vc, want: "header"},
 		{name: "too late", token: expired, repository: logins, room: vc, want: "late"},
@@ -154,85 +157,24 @@ func judgedInPython(t *testing.T, cases []map[string]string) (verdicts []string)
 	return verdicts
 }
 
-const prosodyConfig = `
-run_as_root = true
-daemonize = false
-pidfile = "%[1]s/prosody.pid"
-data_path = "%[1]s"
-plugin_paths = { "%[2]s" }
-modules_enabled = { "http", "judge_tokens" }
-c2s_ports = {}
-s2s_ports = {}
-https_ports = {}
-http_ports = { %[3]d }
-http_interfaces = { "127.0.0.1" }
-http_default_host = "meet.jitsi"
-log = { { levels = { min = "warn" }, to = "console" } }
-VirtualHost "meet.jitsi"
-`
-
-// judgedInProsody starts a Prosody with a module of ours.
+// judgedInProsody asks a module of ours in a Prosody.
 func judgedInProsody(t *testing.T, cases []map[string]string) (verdicts []string) {
-	program, err := exec.LookPath("prosody")
-	if err != nil {
-		t.Skip("there is no Prosody; test/deps.sh installs it")
-	}
-	plugins, err := filepath.Abs("testdata/prosody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, address := t.TempDir(), deadAddress(t)
-	_, port, _ := net.SplitHostPort(address)
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "prosody.cfg.lua")
-	if err := os.WriteFile(config, fmt.Appendf(nil, prosodyConfig, dir, plugins, number), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var log journal
-	run := exec.CommandContext(ctx, program, "-F", "--config", config)
-	run.Stdout, run.Stderr = &log, &log
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { stop(); _ = run.Wait() }()
-	judge := func(c map[string]string) (string, error) {
+	address := startProsody(t, cases[0]["repository"])
+	for _, c := range cases {
 		body, err := json.Marshal(c)
 		if err != nil {
-			return "", err
+			t.Fatal(err)
 		}
 		resp, err := http.Post("http://"+address+"/judge", "application/json", bytes.NewReader(body))
 		if err != nil {
-			return "", err
+			t.Fatal(err)
 		}
-		defer func() { _ = resp.Body.Close() }()
 		answer, err := io.ReadAll(resp.Body)
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%d", resp.StatusCode)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d, %v", c["token"], resp.StatusCode, err)
 		}
-		return string(answer), err
-	}
-	ready, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for tick := time.Tick(20 * time.Millisecond); ; {
-		if _, err = judge(cases[0]); err == nil {
-			break
-		}
-		select {
-		case <-tick:
-		case <-ready.Done():
-			t.Fatalf("Prosody does not judge: %v: %s", err, log.String())
-		}
-	}
-	for _, c := range cases {
-		verdict, err := judge(c)
-		if err != nil {
-			t.Fatalf("%v: %s", err, log.String())
-		}
-		verdicts = append(verdicts, verdict)
+		verdicts = append(verdicts, string(answer))
 	}
 	return verdicts
 }
