@@ -100,6 +100,8 @@ func (s *served) duties() (held []string) {
 type scraper struct {
 	a, b *served
 
+	looked chan struct{} // something new was seen
+
 	mu   sync.Mutex
 	has  map[string]string // node by duty, as seen last
 	twos []string          // duties that two nodes had at the same time
@@ -130,6 +132,10 @@ func (s *scraper) run(stop <-chan struct{}) {
 			}
 		}
 		s.mu.Unlock()
+		select {
+		case s.looked <- struct{}{}:
+		default:
+		}
 		before = after
 	}
 }
@@ -146,10 +152,11 @@ func (s *scraper) until(t *testing.T, node *served) map[string]time.Duration {
 			}
 		}
 		s.mu.Unlock()
-		if time.Since(began) > patience {
+		select {
+		case <-s.looked:
+		case <-time.After(patience - time.Since(began)):
 			t.Fatalf("%s has %v of the duties after %v\n%s", node.name, took, time.Since(began), &node.stderr)
 		}
-		time.Sleep(10 * time.Millisecond) // other processes are waited for
 	}
 	return took
 }
@@ -184,7 +191,7 @@ func TestDutiesChangeHands(t *testing.T) {
 			"JUMPA_JITSI_DOMAIN=meet.example.my", "JUMPA_JITSI_CONTROL_URL=" + jitsi.URL(), "JUMPA_JITSI_BEARER=" + strings.Repeat("b", 32),
 		}}
 	}
-	s := &scraper{a: node("a"), b: node("b")}
+	s := &scraper{a: node("a"), b: node("b"), looked: make(chan struct{}, 1)}
 	stop := make(chan struct{})
 	var watching sync.WaitGroup
 	defer func() { close(stop); watching.Wait() }()

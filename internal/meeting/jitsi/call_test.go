@@ -255,9 +255,9 @@ func TestWhoIsNotAdmittedIsRemoved(t *testing.T) {
 			if err := c.enter(w); err != nil {
 				t.Fatal(err)
 			}
-			w.until("the first removal", func() bool { return w.prosody.Calls("/kick-participant") > 0 })
+			w.called("/kick-participant", 1)
 			ticks <- w.clock()
-			w.until("the second removal", func() bool { return w.prosody.Calls("/kick-participant") > 1 })
+			w.called("/kick-participant", 2)
 			w.prosody.Behave(jitsitest.Faults{})
 			ticks <- w.clock()
 			w.until("the last removal", func() bool {
@@ -595,7 +595,7 @@ func TestStartAndStop(t *testing.T) {
 	for range 3 {
 		ticks <- w.clock()
 	}
-	w.until("counts", func() bool { return w.prosody.Calls("/room-census") >= 3 })
+	w.called("/room-census", 3)
 	w.driver.Stop()
 	w.driver.Stop()
 	if err := w.driver.Start(ctx); err != nil {

@@ -252,12 +252,22 @@ func (w *world) ask(method, path, token, contentType, body string) (int, string)
 	return resp.StatusCode, string(answer)
 }
 
-// until waits for something that happens on its own.
-func (w *world) until(what string, done func() bool) {
+// until tries again and again what may take more than one attempt.
+func (w *world) until(what string, try func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !try(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited a minute for %s", what)
 		}
+	}
+}
+
+// called waits until Prosody was asked so many times.
+func (w *world) called(path string, n int) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	if err := w.prosody.Called(ctx, path, n); err != nil {
+		w.t.Fatal(err)
 	}
 }

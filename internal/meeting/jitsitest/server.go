@@ -68,6 +68,7 @@ type Server struct {
 	keys   map[string]*rsa.PublicKey
 	rooms  map[string]*room
 	calls  map[string]int
+	called chan struct{} // closed at the next call
 	held   []func() error
 	tokens []string // shown in control calls
 }
@@ -100,7 +101,7 @@ func New(opts Options) *Server {
 	}
 	s := &Server{
 		opts: opts, client: &http.Client{Timeout: 30 * time.Second}, closed: make(chan struct{}),
-		keys: map[string]*rsa.PublicKey{}, rooms: map[string]*room{}, calls: map[string]int{},
+		keys: map[string]*rsa.PublicKey{}, rooms: map[string]*room{}, calls: map[string]int{}, called: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]http.HandlerFunc{
@@ -150,6 +151,23 @@ func (s *Server) Calls(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]
+}
+
+// Called waits until there were n requests to one path.
+func (s *Server) Called(ctx context.Context, path string, n int) error {
+	for {
+		s.mu.Lock()
+		have, next := s.calls[path], s.called
+		s.mu.Unlock()
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return fmt.Errorf("%d requests to %s, want %d: %w", have, path, n, ctx.Err())
+		}
+	}
 }
 
 // Shown gives the tokens that control calls carried.
@@ -418,6 +436,8 @@ func (s *Server) faulty(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls[r.URL.Path]++
+		close(s.called)
+		s.called = make(chan struct{})
 		f := s.faults
 		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 			s.tokens = append(s.tokens, token)

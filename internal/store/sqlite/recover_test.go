@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -117,36 +118,35 @@ func TestAnUpdateWhoseTransactionWasLost(t *testing.T) {
 
 // Views that wait for a connection learn of the end; they do not wait for ever.
 func TestClosingAnswersViewsThatWait(t *testing.T) {
-	s := fresh(t)
-	var taken []*conn
-	for range cap(s.readers) {
-		taken = append(taken, <-s.readers)
-	}
-	const n = 32
-	answers := make(chan error, n)
-	var started sync.WaitGroup
-	for range n {
-		started.Add(1)
-		go func() {
-			started.Done()
-			answers <- s.View(context.Background(), func(store.Reader) error { return nil })
-		}()
-	}
-	started.Wait()
-	time.Sleep(20 * time.Millisecond) // so that most wait already; those who come later are answered too
-	closed := make(chan error, 1)
-	go func() { closed <- s.Close() }()
-	for range n {
-		if err := receive(t, answers); !errors.Is(err, errClosed) {
-			t.Errorf("view: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		s := fresh(t)
+		var taken []*conn
+		for range cap(s.readers) {
+			taken = append(taken, <-s.readers)
 		}
-	}
-	for _, c := range taken {
-		s.readers <- c
-	}
-	if err := receive(t, closed); err != nil {
-		t.Error(err)
-	}
+		const n = 32
+		answers := make(chan error, n)
+		for range n {
+			go func() { answers <- s.View(context.Background(), func(store.Reader) error { return nil }) }()
+		}
+		synctest.Wait() // until all of them wait
+		if len(answers) > 0 {
+			t.Fatalf("%d views are answered without a connection", len(answers))
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		for range n {
+			if err := receive(t, answers); !errors.Is(err, errClosed) {
+				t.Errorf("view: %v", err)
+			}
+		}
+		for _, c := range taken {
+			s.readers <- c
+		}
+		if err := receive(t, closed); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A view that kept its snapshot would let the log beside the file grow.
