@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"fhir/r4/r4test", "fhir/validate"},
 	{"mycore"},
 	{"internal/store", "internal/meeting"},
-	{"internal/auth", "internal/search", "internal/store/query"},
+	{"internal/auth", "internal/search", "internal/store/query", "internal/store/tables"},
 	{"internal/notify", "internal/audit", "internal/subscription", "internal/library", "internal/store/storetest", "internal/store/postgres/postgrestest", "internal/lease"},
 	{"internal/store/sqlite", "internal/store/postgres", "internal/record"},
 	{"internal/booking", "internal/delivery"},

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // errBroken marks what broke a connection without a word of the server.
@@ -84,9 +85,8 @@ func (c *conn) queue(query string, args ...any) {
 // maxWaiting bounds the statements that wait.
 const maxWaiting = 256
 
-// exec runs a statement without an answer, sooner or later: its error may be
-// that of a later statement or of the end.
-func (c *conn) exec(query string, args ...any) error {
+// Exec implements tables.Conn: the statement runs sooner or later.
+func (c *conn) Exec(query string, args ...any) error {
 	if err := c.ended(); err != nil {
 		return err
 	}
@@ -212,78 +212,18 @@ func clear(err error) error {
 	return err
 }
 
-// many reads all rows with scan.
-func many[T any](c *conn, query string, args []any, scan func(row) (T, error)) (out []T, err error) {
+// Query implements tables.Conn: it runs all that waits too.
+func (c *conn) Query(query string, args []any, read func(tables.Rows) error) error {
 	if err := c.ended(); err != nil {
-		return nil, err
+		return err
 	}
 	c.queue(query, args...)
-	err = c.send(func(rows pgx.Rows) error {
-		out = nil
-		for rows.Next() {
-			v, err := scan(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, v)
-		}
-		return rows.Err()
-	})
-	return out, err
+	return c.send(func(rows pgx.Rows) error { return read(rows) })
 }
 
-// single reads one row with scan; store.ErrNotFound when there is none.
-func single[T any](c *conn, query string, args []any, scan func(row) (T, error)) (T, error) {
-	var zero T
-	list, err := many(c, query, args, scan)
-	if err != nil {
-		return zero, err
-	}
-	if len(list) == 0 {
-		return zero, store.ErrNotFound
-	}
-	return list[0], nil
-}
-
-// one reads a single row; store.ErrNotFound when there is none.
-func (c *conn) one(query string, args []any, to ...any) error {
-	_, err := single(c, query, args, func(r row) (struct{}, error) { return struct{}{}, r.Scan(to...) })
-	return err
-}
-
-// row is what can be scanned.
-type row interface{ Scan(to ...any) error }
-
-// micro is a time as the database keeps it.
-func micro(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-// at scans a time.
-type at struct{ t *time.Time }
-
-// Scan implements sql.Scanner.
-func (a at) Scan(v any) error {
-	n, ok := v.(int64)
-	if !ok {
-		return errors.New("a time is not an integer")
-	}
-	*a.t = time.Time{}
-	if n != 0 {
-		*a.t = time.UnixMicro(n).UTC()
-	}
-	return nil
-}
-
-// blob is a value as the database keeps it: never NULL.
-func blob(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
+// Lookup implements tables.Conn.
+func (c *conn) Lookup(query string, args []any, scan func(tables.Row) error) error {
+	return tables.First(c, query, args, scan)
 }
 
 // texts makes texts such that the server takes them: UTF-8 without NUL.
@@ -301,23 +241,6 @@ func text(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// upsert writes a row by its key, the first n of the columns. It never touches
-// another row: what is unique beside the key and taken is an error.
-func upsert(table, columns string, n int) string {
-	names := strings.Split(columns, ", ")
-	set := make([]string, 0, len(names))
-	for _, c := range names[n:] {
-		set = append(set, c+" = excluded."+c)
-	}
-	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + marks(len(names)) + ") ON CONFLICT (" +
-		strings.Join(names[:n], ", ") + ") DO UPDATE SET " + strings.Join(set, ", ")
-}
-
-// marks gives n question marks for a list.
-func marks(n int) string {
-	return strings.TrimSuffix(strings.Repeat("?,", n), ",")
 }
 
 // numbered turns question marks into $1, $2 …

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // block is how many numbers a process takes at once. What is left of one when
@@ -51,7 +53,7 @@ func (s *Store) freshNumber(ctx context.Context, counter string) (int64, error) 
 // for ever.
 func (s *Store) take(ctx context.Context, counter string) (last int64, err error) {
 	for begin := time.Now(); ; pause(ctx, begin) {
-		err = clear(s.reads.QueryRow(ctx, numbered(takeNumbers), text(counter), block).Scan(&last))
+		err = clear(s.reads.QueryRow(ctx, numbered(tables.TakeNumbers), text(counter), block).Scan(&last))
 		if err == nil || !retryable(err) || time.Since(begin) > patience || ctx.Err() != nil {
 			return last, err
 		}

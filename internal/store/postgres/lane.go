@@ -108,7 +108,7 @@ func (s *Store) alone(ctx context.Context, fn func(store.Tx) error) (err error, 
 		return err, false
 	}
 	defer end()
-	if err = guarded(fn, &tx{reader{c}}); err == nil {
+	if err = guarded(fn, c.tx()); err == nil {
 		err = c.ended()
 	}
 	if err == nil {
@@ -228,7 +228,7 @@ func (s *Store) together(batch []*job, locking, wary bool) (err error, again boo
 			c.queue(savepoint)
 		}
 		c.caller, c.seen, c.wanted = j.ctx, nil, nil
-		j.err = guarded(j.fn, &tx{reader{c}})
+		j.err = guarded(j.fn, c.tx())
 		if j.err == nil {
 			j.err = c.ended()
 		}

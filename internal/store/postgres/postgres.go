@@ -170,7 +170,7 @@ func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 		return err
 	}
 	defer c.release()
-	return fn(reader{c})
+	return fn(c.reader())
 }
 
 // retryable tells that a transaction failed because of others, and will not

@@ -10,17 +10,28 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/store/query"
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // reader implements store.Reader, and tx store.Tx, on one connection.
-type reader struct{ *conn }
+type reader struct {
+	*conn
+	tables.Reader
+}
 
-type tx struct{ reader }
+type tx struct {
+	reader
+	tables.Writer
+}
+
+func (c *conn) reader() reader { return reader{c, tables.Reader{Conn: c}} }
+
+func (c *conn) tx() *tx { return &tx{c.reader(), tables.Writer{Conn: c}} }
 
 const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
 
-func scanResource(r row) (res store.Resource, err error) {
-	err = r.Scan(&res.Type, &res.ID, &res.Version, at{&res.Updated}, &res.Method, &res.Organization, &res.Body)
+func scanResource(r tables.Row) (res store.Resource, err error) {
+	err = r.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body)
 	return res, err
 }
 
@@ -31,9 +42,9 @@ func (r reader) Resource(typ, id string) (store.Resource, error) {
 		return *known.whole, r.ended()
 	}
 	var rid int64
-	res, err := single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id},
-		func(row row) (res store.Resource, err error) {
-			err = row.Scan(&res.Type, &res.ID, &res.Version, at{&res.Updated}, &res.Method, &res.Organization, &res.Body, &rid)
+	res, err := tables.Single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id},
+		func(row tables.Row) (res store.Resource, err error) {
+			err = row.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body, &rid)
 			return res, err
 		})
 	if err == nil || errors.Is(err, store.ErrNotFound) {
@@ -60,9 +71,30 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 	if err != nil || current.Version == version {
 		return current, err
 	}
-	return single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
+	return tables.Single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
 		FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE r.type = ? AND r.id = ? AND v.version = ?`,
 		[]any{typ, id, version}, scanResource)
+}
+
+// Resources implements store.Reader.
+func (r reader) Resources(keys []store.Key, organization string) ([]store.Resource, error) {
+	types, ids, versions := make([]string, len(keys)), make([]string, len(keys)), make([]int64, len(keys))
+	for i, k := range keys {
+		types[i], ids[i], versions[i] = text(k.Type), text(k.ID), k.Version
+	}
+	const named = " FROM unnest(?::text[], ?::text[], ?::bigint[]) WITH ORDINALITY AS k (type, id, version, place) JOIN resource r ON r.type = k.type AND r.id = k.id"
+	may, args := "", []any{types, ids, versions}
+	if organization != "" {
+		may, args = " AND "+query.MayBeSeen, append(args, organization, organization)
+	}
+	return tables.Many(r.conn, "SELECT "+resourceColumns+", k.place"+named+" WHERE k.version IN (0, r.version)"+may+
+		" UNION ALL SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, k.place"+named+
+		" JOIN resource_version v ON v.rid = r.rid AND v.version = k.version WHERE true"+may+" ORDER BY place",
+		append(args, args...), func(r tables.Row) (res store.Resource, err error) {
+			var place int64
+			err = r.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body, &place)
+			return res, err
+		})
 }
 
 // PutResource implements store.Tx. It asks for the current version only when
@@ -74,7 +106,7 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	}
 	known, ok := t.seen[r.Type+"/"+r.ID]
 	if !ok && (r.Version > 1 || t.wary) {
-		err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &known.rid, &known.version)
+		err := tables.One(t.conn, "SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &known.rid, &known.version)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -85,13 +117,13 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 	}
 	var err error
 	if known.version == 0 {
-		err = t.exec("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?)",
-			r.Type, r.ID, micro(r.Updated), r.Method, r.Organization, blob(r.Body))
+		err = t.Exec("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?)",
+			r.Type, r.ID, tables.Micro(r.Updated), r.Method, r.Organization, tables.Blob(r.Body))
 	} else {
 		err = errors.Join(
-			t.exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", known.rid),
-			t.exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
-				r.Version, micro(r.Updated), r.Method, r.Organization, blob(r.Body), known.rid))
+			t.Exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", known.rid),
+			t.Exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
+				r.Version, tables.Micro(r.Updated), r.Method, r.Organization, tables.Blob(r.Body), known.rid))
 	}
 	if err != nil {
 		return err
@@ -103,7 +135,7 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 		delete(t.seen, r.Type+"/"+r.ID) // its rid is known to the database only
 		return nil
 	}
-	r.Updated = time.UnixMicro(micro(r.Updated)).UTC() // as it will be read
+	r.Updated = time.UnixMicro(tables.Micro(r.Updated)).UTC() // as it will be read
 	t.know(r.Type, r.ID, seen{known.rid, r.Version, &r})
 	return nil
 }
@@ -114,14 +146,14 @@ func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
 		return err
 	}
 	var rid, version, found int64
-	if err := t.one("SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
+	if err := tables.One(t.conn, "SELECT rid, version FROM resource WHERE type = ? AND id = ?", []any{r.Type, r.ID}, &rid, &version); err != nil {
 		return err
 	}
 	delete(t.seen, r.Type+"/"+r.ID)
 	if r.Version != version {
-		return t.one("UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{blob(r.Body), rid, r.Version}, &found)
+		return tables.One(t.conn, "UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{tables.Blob(r.Body), rid, r.Version}, &found)
 	}
-	if err := t.exec("UPDATE resource SET body = ? WHERE rid = ?", blob(r.Body), rid); err != nil {
+	if err := t.Exec("UPDATE resource SET body = ? WHERE rid = ?", tables.Blob(r.Body), rid); err != nil {
 		return err
 	}
 	return t.reindex(r.Type, r.ID, rid, add, remove)
@@ -159,15 +191,15 @@ func (t *tx) reindex(typ, id string, rid int64, add, remove []store.Entry) error
 	values, dates, references := sort(typ, remove)
 	var errs []error
 	if len(values.params) > 0 {
-		errs = append(errs, t.exec("DELETE FROM index_value i USING unnest(?::bigint[], ?::text[]) AS n (param, value) WHERE i.param = n.param AND i.value = n.value AND i.rid = ?",
+		errs = append(errs, t.Exec("DELETE FROM index_value i USING unnest(?::bigint[], ?::text[]) AS n (param, value) WHERE i.param = n.param AND i.value = n.value AND i.rid = ?",
 			values.params, values.values, rid))
 	}
 	if len(dates.params) > 0 {
-		errs = append(errs, t.exec("DELETE FROM index_date i USING unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS n (param, low, high) WHERE i.param = n.param AND i.low = n.low AND i.high = n.high AND i.rid = ?",
+		errs = append(errs, t.Exec("DELETE FROM index_date i USING unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS n (param, low, high) WHERE i.param = n.param AND i.low = n.low AND i.high = n.high AND i.rid = ?",
 			dates.params, dates.lows, dates.highs, rid))
 	}
 	if len(references.params) > 0 {
-		errs = append(errs, t.exec("DELETE FROM index_reference i USING unnest(?::bigint[], ?::text[]) AS n (param, value) WHERE i.value = n.value AND i.param = n.param AND i.rid = ?",
+		errs = append(errs, t.Exec("DELETE FROM index_reference i USING unnest(?::bigint[], ?::text[]) AS n (param, value) WHERE i.value = n.value AND i.param = n.param AND i.rid = ?",
 			references.params, references.values, rid))
 	}
 	values, dates, references = sort(typ, add)
@@ -176,15 +208,15 @@ func (t *tx) reindex(typ, id string, rid int64, add, remove []store.Entry) error
 		whose, args = "(SELECT rid FROM resource WHERE type = ? AND id = ?)", []any{typ, id}
 	}
 	if len(values.params) > 0 {
-		errs = append(errs, t.exec("INSERT INTO index_value (param, value, rid) SELECT n.param, n.value, "+whose+" FROM unnest(?::bigint[], ?::text[]) AS n (param, value) ON CONFLICT DO NOTHING",
+		errs = append(errs, t.Exec("INSERT INTO index_value (param, value, rid) SELECT n.param, n.value, "+whose+" FROM unnest(?::bigint[], ?::text[]) AS n (param, value) ON CONFLICT DO NOTHING",
 			append(args[:len(args):len(args)], values.params, values.values)...))
 	}
 	if len(dates.params) > 0 {
-		errs = append(errs, t.exec("INSERT INTO index_date (param, low, high, rid) SELECT n.param, n.low, n.high, "+whose+" FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS n (param, low, high) ON CONFLICT DO NOTHING",
+		errs = append(errs, t.Exec("INSERT INTO index_date (param, low, high, rid) SELECT n.param, n.low, n.high, "+whose+" FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS n (param, low, high) ON CONFLICT DO NOTHING",
 			append(args[:len(args):len(args)], dates.params, dates.lows, dates.highs)...))
 	}
 	if len(references.params) > 0 {
-		errs = append(errs, t.exec("INSERT INTO index_reference (value, param, rid) SELECT n.value, n.param, "+whose+" FROM unnest(?::bigint[], ?::text[]) AS n (param, value) ON CONFLICT DO NOTHING",
+		errs = append(errs, t.Exec("INSERT INTO index_reference (value, param, rid) SELECT n.value, n.param, "+whose+" FROM unnest(?::bigint[], ?::text[]) AS n (param, value) ON CONFLICT DO NOTHING",
 			append(args[:len(args):len(args)], references.params, references.values)...))
 	}
 	return errors.Join(errs...)
@@ -205,13 +237,13 @@ func key(value string) string {
 
 // Grant implements store.Tx.
 func (t *tx) Grant(typ, id, organization string) error {
-	return t.exec("INSERT INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ? ON CONFLICT DO NOTHING", organization, typ, id)
+	return t.Exec("INSERT INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ? ON CONFLICT DO NOTHING", organization, typ, id)
 }
 
 // MaySee implements store.Reader.
 func (r reader) MaySee(typ, id, organization string) (bool, error) {
 	var n int
-	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
+	err := tables.One(r.conn, "SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
 	return n > 0, err
 }
 
@@ -221,7 +253,7 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 	for i, k := range to {
 		values[i] = key(k.Type + "/" + k.ID)
 	}
-	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
+	return tables.Many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
 		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ANY(?::text[])) ORDER BY r.rid LIMIT ?`, []any{values, limit}, scanResource)
 }
 
@@ -231,7 +263,7 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 	number := query.Param(typ, param)
 	var values []string
 	for last := ""; len(values) < limit; {
-		next, err := single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row row) (v string, err error) {
+		next, err := tables.Single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row tables.Row) (v string, err error) {
 			err = row.Scan(&v)
 			return v, err
 		})
@@ -246,7 +278,7 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 		if organization != "" {
 			where, args = where+" AND "+query.MayBeSeen, append(args, organization, organization)
 		}
-		err = r.one("SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
+		err = tables.One(r.conn, "SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +291,7 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 
 // past selects versions by columns of v, and of r, the record.
 func past(q store.HistoryQuery, columns string) (text string, args []any) {
-	where, args := "v.updated >= ?", []any{micro(q.Since)}
+	where, args := "v.updated >= ?", []any{tables.Micro(q.Since)}
 	typed := "v.type = ?"
 	if q.ID != "" {
 		typed = "r.type = ?"
@@ -281,11 +313,11 @@ func past(q store.HistoryQuery, columns string) (text string, args []any) {
 func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	both, args := past(q, "v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid")
 	page := store.Page{}
-	if err := r.one("SELECT count(*) FROM ("+both+") h", args, &page.Total); err != nil {
+	if err := tables.One(r.conn, "SELECT count(*) FROM ("+both+") h", args, &page.Total); err != nil {
 		return page, err
 	}
 	var err error
-	page.Resources, err = many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
+	page.Resources, err = tables.Many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
 		") h ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?", append(args, q.Count+1, q.Offset), scanResource)
 	if len(page.Resources) > q.Count {
 		page.Resources, page.More = page.Resources[:q.Count], true

@@ -6,9 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // conn is one connection with its prepared statements. It is used by one
@@ -61,7 +61,8 @@ func (c *conn) prepare(query string) (*sql.Stmt, error) {
 	return s, err
 }
 
-func (c *conn) exec(query string, args ...any) error {
+// Exec implements tables.Conn: the statement runs at once.
+func (c *conn) Exec(query string, args ...any) error {
 	s, err := c.prepare(query)
 	if err != nil {
 		return err
@@ -70,108 +71,33 @@ func (c *conn) exec(query string, args ...any) error {
 	return c.told(err)
 }
 
-// one reads a single row; store.ErrNotFound when there is none.
-func (c *conn) one(query string, args []any, to ...any) error {
+// Query implements tables.Conn.
+func (c *conn) Query(query string, args []any, read func(tables.Rows) error) error {
 	s, err := c.prepare(query)
 	if err != nil {
 		return err
 	}
-	err = s.QueryRowContext(c.ctx, args...).Scan(to...)
+	rows, err := s.QueryContext(c.ctx, args...)
+	if err != nil {
+		return c.told(err)
+	}
+	defer func() { _ = rows.Close() }()
+	return c.told(read(rows))
+}
+
+// Lookup implements tables.Conn. It is done before a watcher of the context, as
+// database/sql and the driver each start one, would be of use.
+func (c *conn) Lookup(query string, args []any, scan func(tables.Row) error) error {
+	s, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	err = scan(s.QueryRowContext(context.WithoutCancel(c.ctx), args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.ErrNotFound
 	}
 	return c.told(err)
-}
-
-// many reads all rows with scan.
-func many[T any](c *conn, query string, args []any, scan func(row) (T, error)) ([]T, error) {
-	s, err := c.prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.QueryContext(c.ctx, args...)
-	if err != nil {
-		return nil, c.told(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, c.told(rows.Err())
-}
-
-// row is what *sql.Row and *sql.Rows have in common.
-type row interface{ Scan(to ...any) error }
-
-// single reads one row with scan; store.ErrNotFound when there is none. It looks
-// it up by a key, which is done before a watcher of the context, as database/sql
-// and the driver each start one, would be of use.
-func single[T any](c *conn, query string, args []any, scan func(row) (T, error)) (T, error) {
-	var zero T
-	s, err := c.prepare(query)
-	if err != nil {
-		return zero, err
-	}
-	if err := c.ctx.Err(); err != nil {
-		return zero, err
-	}
-	v, err := scan(s.QueryRowContext(context.WithoutCancel(c.ctx), args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		return zero, store.ErrNotFound
-	}
-	return v, c.told(err)
-}
-
-// micro is a time as the database keeps it.
-func micro(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-// at scans a time.
-type at struct{ t *time.Time }
-
-// Scan implements sql.Scanner.
-func (a at) Scan(v any) error {
-	n, ok := v.(int64)
-	if !ok {
-		return errors.New("a time is not an integer")
-	}
-	*a.t = time.Time{}
-	if n != 0 {
-		*a.t = time.UnixMicro(n).UTC()
-	}
-	return nil
-}
-
-// blob is a value as the database keeps it: never NULL.
-func blob(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-// upsert writes a row by its key, the first of the columns. It never touches
-// another row: what is unique beside the key and taken is an error.
-func upsert(table, columns string) string {
-	key, others, _ := strings.Cut(columns, ", ")
-	names := strings.Split(others, ", ")
-	set := make([]string, len(names))
-	for i, n := range names {
-		set[i] = n + " = excluded." + n
-	}
-	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + marks(1+len(names)) + ") ON CONFLICT (" + key + ") DO UPDATE SET " + strings.Join(set, ", ")
-}
-
-// marks gives n question marks for a list.
-func marks(n int) string {
-	return strings.TrimSuffix(strings.Repeat("?,", n), ",")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // TestFullDiskLeavesNothingBehind: SQLite rolls a transaction back by itself
@@ -20,11 +21,11 @@ func TestFullDiskLeavesNothingBehind(t *testing.T) {
 	var pages int
 	limit := func(pages int) {
 		t.Helper()
-		if err := s.writer.one(fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil, &pages); err != nil {
+		if err := tables.One(s.writer, fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil, &pages); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.writer.one("PRAGMA page_count", nil, &pages); err != nil {
+	if err := tables.One(s.writer, "PRAGMA page_count", nil, &pages); err != nil {
 		t.Fatal(err)
 	}
 	limit(pages)
@@ -53,10 +54,10 @@ func TestRefusalsStandOnWhatIsStored(t *testing.T) {
 	s := fresh(t)
 	mustPut(t, s, "place", "free")
 	var pages int
-	if err := s.writer.one("PRAGMA page_count", nil, &pages); err != nil {
+	if err := tables.One(s.writer, "PRAGMA page_count", nil, &pages); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.writer.one(fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil, &pages); err != nil {
+	if err := tables.One(s.writer, fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil, &pages); err != nil {
 		t.Fatal(err)
 	}
 	taken := errors.New("the place is taken")

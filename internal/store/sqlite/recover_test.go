@@ -91,7 +91,7 @@ func TestABrokenConnectionIsReplaced(t *testing.T) {
 func TestAViewWhoseTransactionWasLost(t *testing.T) {
 	s := fresh(t)
 	for range 2 * cap(s.readers) {
-		err := s.View(t.Context(), func(r store.Reader) error { return r.(reader).exec("COMMIT") })
+		err := s.View(t.Context(), func(r store.Reader) error { return r.(reader).Exec("COMMIT") })
 		if err != nil {
 			t.Fatalf("the view had what it wanted: %v", err)
 		}
@@ -105,7 +105,7 @@ func TestAViewWhoseTransactionWasLost(t *testing.T) {
 func TestAnUpdateWhoseTransactionWasLost(t *testing.T) {
 	s := fresh(t)
 	err := s.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(tx.PutSetting("lost", nil), tx.(interface{ exec(string, ...any) error }).exec("ROLLBACK"))
+		return errors.Join(tx.PutSetting("lost", nil), tx.(interface{ Exec(string, ...any) error }).Exec("ROLLBACK"))
 	})
 	if err == nil {
 		t.Error("the update says it is on disk")
@@ -156,7 +156,7 @@ func TestAViewLetsGoOfItsSnapshot(t *testing.T) {
 		"success": func(store.Reader) error { return nil },
 		"error":   func(store.Reader) error { return errClosed },
 		"panic":   func(store.Reader) error { panic("out of order") },
-		"lost":    func(r store.Reader) error { return r.(reader).exec("COMMIT") },
+		"lost":    func(r store.Reader) error { return r.(reader).Exec("COMMIT") },
 		"no rollback": func(r store.Reader) error { // as when it is interrupted
 			statement, err := r.(reader).prepare("ROLLBACK")
 			return errors.Join(err, statement.Close())

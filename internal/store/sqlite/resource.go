@@ -8,15 +8,26 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/store/query"
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // reader implements store.Reader, and tx store.Tx, on one connection.
-type reader struct{ *conn }
+type reader struct {
+	*conn
+	tables.Reader
+}
 
 type tx struct {
 	reader
+	tables.Writer
 	seen seen
 }
+
+func (c *conn) reader() reader {
+	return reader{c, tables.Reader{Conn: c, Aside: dialect.Aside}}
+}
+
+func (c *conn) tx(known seen) *tx { return &tx{c.reader(), tables.Writer{Conn: c}, known} }
 
 // seen are records as the writer has read them, by Type/id. The updates of a
 // batch ask for the same few again and again.
@@ -54,18 +65,18 @@ func (t *tx) Resource(typ, id string) (store.Resource, error) {
 
 const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
 
-func scanResource(r row) (res store.Resource, err error) {
-	err = r.Scan(&res.Type, &res.ID, &res.Version, at{&res.Updated}, &res.Method, &res.Organization, &res.Body)
+func scanResource(r tables.Row) (res store.Resource, err error) {
+	err = r.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body)
 	return res, err
 }
 
-func scanKept(r row) (k kept, err error) {
-	err = r.Scan(&k.Type, &k.ID, &k.Version, at{&k.Updated}, &k.Method, &k.Organization, &k.Body, &k.rid)
+func scanKept(r tables.Row) (k kept, err error) {
+	err = r.Scan(&k.Type, &k.ID, &k.Version, tables.At{Time: &k.Updated}, &k.Method, &k.Organization, &k.Body, &k.rid)
 	return k, err
 }
 
 func (r reader) kept(typ, id string) (kept, error) {
-	return single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanKept)
+	return tables.Single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanKept)
 }
 
 // Resource implements store.Reader.
@@ -80,9 +91,36 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 	if err != nil || current.Version == version {
 		return current, err
 	}
-	return single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
+	return tables.Single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
 		FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE r.type = ? AND r.id = ? AND v.version = ?`,
 		[]any{typ, id, version}, scanResource)
+}
+
+// Resources implements store.Reader. The keys travel as one JSON array, so
+// that there is one statement for any number of them.
+func (r reader) Resources(keys []store.Key, organization string) ([]store.Resource, error) {
+	rows := make([][3]any, len(keys))
+	for i, k := range keys {
+		rows[i] = [3]any{k.Type, k.ID, k.Version}
+	}
+	list, err := json.Marshal(rows)
+	if err != nil {
+		return nil, err
+	}
+	// CROSS JOIN keeps the engine from walking all records of a type.
+	const named = " FROM json_each(?) k CROSS JOIN resource r ON r.type = k.value ->> 0 AND r.id = k.value ->> 1"
+	may, args := "", []any{string(list)}
+	if organization != "" {
+		may, args = " AND "+query.MayBeSeen, append(args, organization, organization)
+	}
+	return tables.Many(r.conn, "SELECT "+resourceColumns+", k.key place"+named+" WHERE k.value ->> 2 IN (0, r.version)"+may+
+		" UNION ALL SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, k.key place"+named+
+		" CROSS JOIN resource_version v ON v.rid = r.rid AND v.version = k.value ->> 2 WHERE true"+may+" ORDER BY place",
+		append(args, args...), func(r tables.Row) (res store.Resource, err error) {
+			var place int
+			err = r.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body, &place)
+			return res, err
+		})
 }
 
 // PutResource implements store.Tx.
@@ -95,15 +133,15 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 		return fhir.Errorf(fhir.CodeConflict, "", "The record has changed since it was read.")
 	}
 	delete(t.seen, r.Type+"/"+r.ID)
-	rid, body := before.rid, blob(r.Body)
+	rid, body := before.rid, tables.Blob(r.Body)
 	if rid == 0 {
-		err = t.one("INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?) RETURNING rid",
-			[]any{r.Type, r.ID, micro(r.Updated), r.Method, r.Organization, body}, &rid)
+		err = tables.One(t.conn, "INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?) RETURNING rid",
+			[]any{r.Type, r.ID, tables.Micro(r.Updated), r.Method, r.Organization, body}, &rid)
 	} else {
 		err = errors.Join(
-			t.exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", rid),
-			t.exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
-				r.Version, micro(r.Updated), r.Method, r.Organization, body, rid))
+			t.Exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", rid),
+			t.Exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
+				r.Version, tables.Micro(r.Updated), r.Method, r.Organization, body, rid))
 	}
 	if err != nil {
 		return err
@@ -125,10 +163,10 @@ func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
 	rid := k.rid
 	if r.Version != k.Version {
 		var found int64
-		return t.one("UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{blob(r.Body), rid, r.Version}, &found)
+		return tables.One(t.conn, "UPDATE resource_version SET body = ? WHERE rid = ? AND version = ? RETURNING version", []any{tables.Blob(r.Body), rid, r.Version}, &found)
 	}
 	delete(t.seen, r.Type+"/"+r.ID)
-	if err := t.exec("UPDATE resource SET body = ? WHERE rid = ?", blob(r.Body), rid); err != nil {
+	if err := t.Exec("UPDATE resource SET body = ? WHERE rid = ?", tables.Blob(r.Body), rid); err != nil {
 		return err
 	}
 	for _, e := range query.Stored(remove) {
@@ -141,14 +179,14 @@ func (t *tx) Relabel(r store.Resource, add, remove []store.Entry) error {
 
 func (t *tx) unindex(typ string, rid int64, e store.Entry) error {
 	if e.Kind == store.Date {
-		return t.exec("DELETE FROM index_date WHERE param = ? AND low = ? AND high = ? AND rid = ?", query.Param(typ, e.Param), e.Low, e.High, rid)
+		return t.Exec("DELETE FROM index_date WHERE param = ? AND low = ? AND high = ? AND rid = ?", query.Param(typ, e.Param), e.Low, e.High, rid)
 	}
 	if e.Kind == store.Reference {
-		if err := t.exec("DELETE FROM index_reference WHERE value = ? AND rid = ? AND param = ?", e.Value, rid, query.Param(typ, e.Param)); err != nil {
+		if err := t.Exec("DELETE FROM index_reference WHERE value = ? AND rid = ? AND param = ?", e.Value, rid, query.Param(typ, e.Param)); err != nil {
 			return err
 		}
 	}
-	return t.exec("DELETE FROM index_value WHERE param = ? AND value = ? AND rid = ?", query.Param(typ, e.Param), e.Value, rid)
+	return t.Exec("DELETE FROM index_value WHERE param = ? AND value = ? AND rid = ?", query.Param(typ, e.Param), e.Value, rid)
 }
 
 // maxRows bounds the rows of one INSERT, so that few statements are prepared.
@@ -195,20 +233,20 @@ func (r *rows) flush(t *tx) error {
 	if len(r.args) == 0 {
 		return nil
 	}
-	err := t.exec("INSERT OR IGNORE INTO "+r.table+" VALUES "+strings.TrimSuffix(strings.Repeat(r.row+",", len(r.args)/r.width), ","), r.args...)
+	err := t.Exec("INSERT OR IGNORE INTO "+r.table+" VALUES "+strings.TrimSuffix(strings.Repeat(r.row+",", len(r.args)/r.width), ","), r.args...)
 	r.args = r.args[:0]
 	return err
 }
 
 // Grant implements store.Tx.
 func (t *tx) Grant(typ, id, organization string) error {
-	return t.exec("INSERT OR IGNORE INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ?", organization, typ, id)
+	return t.Exec("INSERT OR IGNORE INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ?", organization, typ, id)
 }
 
 // MaySee implements store.Reader.
 func (r reader) MaySee(typ, id, organization string) (bool, error) {
 	var n int
-	err := r.one("SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
+	err := tables.One(r.conn, "SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
 	return n > 0, err
 }
 
@@ -222,7 +260,7 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 	if err != nil {
 		return nil, err
 	}
-	return many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
+	return tables.Many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
 		AND r.rid IN (SELECT i.rid FROM json_each(?) k CROSS JOIN index_reference i ON i.value = k.value) ORDER BY r.rid LIMIT ?`, []any{string(list), limit}, scanResource)
 }
 
@@ -232,7 +270,7 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 	number := query.Param(typ, param)
 	var values []string
 	for last := ""; len(values) < limit; {
-		next, err := single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row row) (v string, err error) {
+		next, err := tables.Single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row tables.Row) (v string, err error) {
 			err = row.Scan(&v)
 			return v, err
 		})
@@ -247,7 +285,7 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 		if organization != "" {
 			where, args = where+" AND "+query.MayBeSeen, append(args, organization, organization)
 		}
-		err = r.one("SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
+		err = tables.One(r.conn, "SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +298,7 @@ func (r reader) Values(typ, param, organization string, limit int) ([]string, er
 
 // past selects versions by columns of v, and of r, the record.
 func past(q store.HistoryQuery, columns string) (text string, args []any) {
-	where, args := "v.updated >= ?", []any{micro(q.Since)}
+	where, args := "v.updated >= ?", []any{tables.Micro(q.Since)}
 	typed := "v.type = ?"
 	if q.ID != "" {
 		typed = "r.type = ?" // or the engine walks all versions of the type
@@ -282,11 +320,11 @@ func past(q store.HistoryQuery, columns string) (text string, args []any) {
 func (r reader) History(q store.HistoryQuery) (store.Page, error) {
 	both, args := past(q, "v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid")
 	page := store.Page{}
-	if err := r.one("SELECT count(*) FROM ("+both+")", args, &page.Total); err != nil {
+	if err := tables.One(r.conn, "SELECT count(*) FROM ("+both+")", args, &page.Total); err != nil {
 		return page, err
 	}
 	var err error
-	page.Resources, err = many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
+	page.Resources, err = tables.Many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
 		") ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?", append(args, q.Count+1, q.Offset), scanResource)
 	if len(page.Resources) > q.Count {
 		page.Resources, page.More = page.Resources[:q.Count], true

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/internal/store/query"
+	"github.com/jumpa-hie/jumpa/internal/store/tables"
 )
 
 // dialect is how SQLite writes a search. A plus before a column keeps it from
@@ -19,7 +20,7 @@ func (r reader) Search(q store.Query) (store.Page, error) {
 	if err != nil {
 		return store.Page{Total: -1}, err
 	}
-	return ask.Fetch(q, resourceColumns, func(t query.Text) ([]store.Resource, error) { return many(r.conn, t.SQL, t.Args, scanResource) }, r.number)
+	return ask.Fetch(q, resourceColumns, func(t query.Text) ([]store.Resource, error) { return tables.Many(r.conn, t.SQL, t.Args, scanResource) }, r.number)
 }
 
 // write writes a search. Lists of what its conditions name are counted first:
@@ -31,7 +32,7 @@ func (r reader) write(q store.Query) (query.Search, error) {
 }
 
 func (r reader) number(t query.Text) (n int, err error) {
-	err = r.one(t.SQL, t.Args, &n)
+	err = tables.One(r.conn, t.SQL, t.Args, &n)
 	return n, err
 }
 
@@ -42,7 +43,7 @@ func (r reader) List(q store.Query) (store.Listing, error) {
 	count := q.Count
 	q.Count += q.Offset
 	if q.After == "" {
-		if err := r.one("SELECT coalesce(max(rid), 0) FROM resource", nil, &newest); err != nil {
+		if err := tables.One(r.conn, "SELECT coalesce(max(rid), 0) FROM resource", nil, &newest); err != nil {
 			return store.Listing{}, err
 		}
 	} else {
@@ -65,7 +66,7 @@ func (r reader) List(q store.Query) (store.Listing, error) {
 		if len(list) > q.Count {
 			break
 		}
-		rows, err := many(r.conn, t.SQL, t.Args, func(row row) (query.Row, error) { return query.Scan(row, values) })
+		rows, err := tables.Many(r.conn, t.SQL, t.Args, func(row tables.Row) (query.Row, error) { return query.Scan(row, values) })
 		if err != nil {
 			return store.Listing{}, err
 		}
@@ -86,7 +87,7 @@ func (r reader) ListHistory(q store.HistoryQuery) (store.Listing, error) {
 		where = " WHERE (updated, version, rid) < (?, ?, ?)"
 		args = append(args, after.Values[0], after.Values[1], after.Row)
 	}
-	rows, err := many(r.conn, "SELECT type, id, version, rid, updated, version FROM ("+both+")"+where+" ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?",
-		append(args, q.Count+1, q.Offset), func(row row) (query.Row, error) { return query.Scan(row, 2) })
+	rows, err := tables.Many(r.conn, "SELECT type, id, version, rid, updated, version FROM ("+both+")"+where+" ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?",
+		append(args, q.Count+1, q.Offset), func(row tables.Row) (query.Row, error) { return query.Scan(row, 2) })
 	return query.Listing(rows, q.Count, 0), err
 }

@@ -130,7 +130,7 @@ func (s *Store) connect(ctx context.Context) (*conn, error) {
 // or still has one open, is replaced first.
 func (s *Store) begin(c *conn, query string) error {
 	c.lost = nil
-	if c.exec(query) == nil {
+	if c.Exec(query) == nil {
 		return nil
 	}
 	c.drop()
@@ -140,7 +140,7 @@ func (s *Store) begin(c *conn, query string) error {
 	}
 	c.lost = nil
 	c.sql, c.statements = fresh.sql, fresh.statements
-	return c.exec(query)
+	return c.Exec(query)
 }
 
 // disconnect closes all connections that nobody uses.
@@ -237,12 +237,12 @@ func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 	}
 	defer func() {
 		c.ctx, c.lost = context.WithoutCancel(ctx), nil
-		if c.exec("ROLLBACK") != nil {
+		if c.Exec("ROLLBACK") != nil {
 			c.drop() // so that no old snapshot stays; the next to come connects again
 		}
 	}()
 	c.ctx = ctx
-	return fn(reader{c})
+	return fn(c.reader())
 }
 
 var errClosed = errors.New("the store is closed")

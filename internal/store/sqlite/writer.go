@@ -105,19 +105,19 @@ func (s *Store) together(batch []*job, savepoints bool) error {
 	if err := s.begin(c, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	undo := func(err error) error { return errors.Join(err, c.exec("ROLLBACK")) }
+	undo := func(err error) error { return errors.Join(err, c.Exec("ROLLBACK")) }
 	known := seen{}
 	for _, j := range batch {
 		if j.err = j.ctx.Err(); j.err != nil {
 			continue
 		}
 		if savepoints {
-			if err := c.exec("SAVEPOINT job"); err != nil {
+			if err := c.Exec("SAVEPOINT job"); err != nil {
 				return undo(err)
 			}
 		}
 		c.wrote = false
-		j.err = guarded(j.fn, &tx{reader{c}, known})
+		j.err = guarded(j.fn, c.tx(known))
 		if c.lost != nil {
 			return c.abandon()
 		}
@@ -126,17 +126,17 @@ func (s *Store) together(batch []*job, savepoints bool) error {
 				return undo(errUndone)
 			}
 			clear(known) // of what is undone
-			if err := c.exec("ROLLBACK TO job"); err != nil {
+			if err := c.Exec("ROLLBACK TO job"); err != nil {
 				return undo(err)
 			}
 		}
 		if savepoints {
-			if err := c.exec("RELEASE job"); err != nil {
+			if err := c.Exec("RELEASE job"); err != nil {
 				return undo(err)
 			}
 		}
 	}
-	if err := c.exec("COMMIT"); err != nil {
+	if err := c.Exec("COMMIT"); err != nil {
 		if c.lost != nil {
 			return c.abandon()
 		}
@@ -150,7 +150,7 @@ func (s *Store) together(batch []*job, savepoints bool) error {
 func (c *conn) abandon() error {
 	reason := c.lost
 	c.lost = nil
-	_ = c.exec("ROLLBACK") // when there is still something to roll back
+	_ = c.Exec("ROLLBACK") // when there is still something to roll back
 	return reason
 }
 
