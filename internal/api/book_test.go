@@ -76,6 +76,7 @@ func TestBook(t *testing.T) {
 		{rule: "too small a scope", method: "POST", url: "/Slot/l3/$book", as: &reader, body: bookingOf(p1), status: 403},
 		{rule: "no such slot", method: "POST", url: "/Slot/none/$book", body: bookingOf(p1), status: 404},
 		{rule: "no such patient", method: "POST", url: "/Slot/l3/$book", body: bookingOf(reference("patient", "Patient/none")), status: 422, contains: "not known"},
+		{rule: "a condition that nobody meets", method: "POST", url: "/Slot/l3/$book", body: bookingOf(reference("patient", "Patient?identifier=none")), status: 422, contains: "No Patient matches & Parameters.parameter", excludes: "Basic"},
 		{rule: "no patient", method: "POST", url: "/Slot/l3/$book", body: bookingOf(), status: 400, contains: "patient"},
 		{rule: "no slot", method: "POST", url: "/Appointment/$book", body: bookingOf(p1), status: 400, contains: "slot"},
 		{rule: "another slot than the address", method: "POST", url: "/Slot/l3/$book", body: bookingOf(p1, reference("slot", "Slot/l2")), status: 400},

@@ -153,11 +153,11 @@ func (s *Service) patient(r store.Reader, p auth.Principal, n fhir.Node) (*recor
 	if err != nil {
 		return nil, err
 	}
-	if doc, err = s.resolve(r, p, doc, links{}); err != nil {
-		return nil, err
+	var found *record.Current
+	if doc, err = s.resolve(r, p, doc, links{}); err == nil {
+		c := checker{s: s, r: r, p: p, doc: doc}
+		found, err = c.named(doc.Get("subject.reference"), "Patient")
 	}
-	c := checker{s: s, r: r, p: p, doc: doc}
-	found, err := c.named(doc.Get("subject.reference"), "Patient")
 	var problem *fhir.Error
 	if errors.As(err, &problem) && problem.Expression != "" {
 		problem.Expression = "Parameters.parameter"

@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -335,7 +336,10 @@ func compile(o Order, base string) (Filter, error) {
 			}
 		}
 		req, err := search.Parse(o.Resource, values, base)
-		if err != nil {
+		var wrong *fhir.Error
+		if errors.As(err, &wrong) {
+			return f, fhir.Errorf(fhir.CodeValue, "Subscription.criteria", "%s", wrong.Diagnostics)
+		} else if err != nil {
 			return f, err
 		}
 		if len(req.Unknown) > 0 {
