@@ -195,13 +195,16 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 }
 
 // prefer reads the Prefer header: what to return of a write, and how to take
-// what is not known.
+// what is not known. Of a preference that stands twice the first counts.
 func prefer(r *http.Request) map[string]string {
 	preferences := make(map[string]string)
 	for _, header := range r.Header.Values("Prefer") {
 		for _, part := range strings.FieldsFunc(header, func(c rune) bool { return c == ',' || c == ';' }) {
-			name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-			preferences[strings.ToLower(name)] = strings.Trim(value, `"`)
+			name, value, _ := strings.Cut(part, "=")
+			name = strings.ToLower(strings.TrimSpace(name))
+			if _, twice := preferences[name]; !twice {
+				preferences[name] = strings.Trim(strings.TrimSpace(value), `"`)
+			}
 		}
 	}
 	return preferences

@@ -230,6 +230,8 @@ func TestPreferences(t *testing.T) {
 		{"respond-async, return=minimal", ""},
 		{`return="minimal"`, ""},
 		{"Return=minimal", ""},
+		{"return = minimal", ""},
+		{"return=minimal, return=representation", ""},
 		{"return=OperationOutcome", `"OperationOutcome"`},
 		{"return=everything", `"valueInteger"`},
 		{"handling=strict", `"valueInteger"`},
