@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests use beyond Go: a browser, fonts for four languages,
-# command line clients of Kafka and JSON, a Python with PyJWT, Prosody, promtool, the npm packages of the client scripts,
+# command line clients of Kafka and JSON, a Python with PyJWT, Prosody, the programs that read
+# what installations are made from, the npm packages of the client scripts,
 # and Java with the jars of Apache Kafka, HAPI FHIR and HL7's validator.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,6 +17,10 @@ command -v npm >/dev/null 2>&1 || need="$need nodejs npm"
 command -v promtool >/dev/null 2>&1 || need="$need prometheus"
 command -v javac >/dev/null 2>&1 || need="$need default-jdk-headless"
 command -v mvn >/dev/null 2>&1 || need="$need maven"
+command -v caddy >/dev/null 2>&1 || need="$need caddy"
+command -v systemd-analyze >/dev/null 2>&1 || need="$need systemd"
+command -v luac >/dev/null 2>&1 || need="$need lua5.4"
+command -v sqlite3 >/dev/null 2>&1 || need="$need sqlite3"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$need postgresql"
 [ -d /usr/share/fonts/truetype/noto ] || need="$need fonts-noto-core"
 [ -d /usr/share/fonts/opentype/noto ] || need="$need fonts-noto-cjk"

@@ -78,3 +78,20 @@ func TestADatabaseOfANewerVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestReady(t *testing.T) {
+	u := start(t, t.TempDir(), nil, anyPorts...)
+	_, at, _ := strings.Cut(u.cast.Server, "://")
+	if r := runs(t, nil, "ready", "--listen", at); r.status != 0 || r.stdout != "ready\n" {
+		t.Errorf("status %d, %s%s", r.status, r.stdout, r.stderr)
+	}
+	_, port, _ := strings.Cut(at, ":") // of a node that listens everywhere, as in a container
+	if r := runs(t, []string{"JUMPA_LISTEN=0.0.0.0:" + port}, "ready"); r.status != 0 {
+		t.Errorf("status %d, %s%s", r.status, r.stdout, r.stderr)
+	}
+	u.terminate(t)
+	if r := runs(t, nil, "ready", "--listen", at); r.status != 1 || !strings.Contains(r.stderr, "no node answers at "+at) {
+		t.Errorf("of a node that has stopped: status %d, %s%s", r.status, r.stdout, r.stderr)
+	}
+	runs(t, nil, "ready", "--listen", "here").refused(t, "--listen", "here")
+}

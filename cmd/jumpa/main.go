@@ -8,6 +8,7 @@
 //	jumpa load            drive check-in bursts and FHIR traffic, and measure
 //	jumpa validate FILE…  judge MY Core records by the rules of the exchange
 //	jumpa check           look at a configuration and everything that it names
+//	jumpa ready           ask the node on this machine whether it is ready
 //	jumpa parked          list the events that the brokers refuse, or replay them
 //	jumpa migrate         bring the database to the schema of this program
 //	jumpa config          print the settings, as docs/configuration.md has them
@@ -32,12 +33,13 @@ import (
 type commands struct {
 	Up       upCommand       `cmd:"" help:"Start everything on this machine: exchange, portal, desk, broker, calls, demo data."`
 	Serve    serveCommand    `cmd:"" help:"Start an exchange, configured by a file or environment variables, without demo data."`
-	Register registerCommand `cmd:"" help:"Let a source system in, or give it new secrets, while the exchange is stopped."`
+	Register registerCommand `cmd:"" help:"Let a source system in, or give it new secrets; over SQLite while the exchange is stopped."`
 	Demo     demoCommand     `cmd:"" help:"Play a whole consultation against a running exchange and check every step."`
 	Listen   listenCommand   `cmd:"" help:"Print the events of an organisation's topics."`
 	Load     loadCommand     `cmd:"" help:"Drive an exchange under load and report what it took."`
 	Validate validateCommand `cmd:"" help:"Judge MY Core records from files or standard input."`
 	Check    checkCommand    `cmd:"" help:"Look at a configuration and everything that it names; changes nothing."`
+	Ready    readyCommand    `cmd:"" help:"Ask the node on this machine whether it is ready, as supervisors of containers do."`
 	Parked   parkedCommand   `cmd:"" help:"List the events that the brokers refuse, or replay them."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database to the schema of this program, as every start does."`
 	Config   configCommand   `cmd:"" help:"Print the configuration reference."`

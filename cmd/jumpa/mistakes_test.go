@@ -118,7 +118,7 @@ func TestDataDirectoriesThatCannotBeUsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.Exec("PRAGMA user_version = 9999"); err != nil {
+		if _, err := db.Exec("PRAGMA user_version = 9999; INSERT INTO setting VALUES ('schema.oldest', CAST('9999' AS BLOB))"); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Close(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -184,4 +186,32 @@ func checkMeetings(ctx context.Context, cfg Config) (says string, err error) {
 // does, and ends.
 func Migrate(ctx context.Context, cfg Config) error {
 	return withStore(ctx, cfg, func(store.Store) error { return nil })
+}
+
+// Ready asks the node that a configuration describes, on this machine, whether
+// it is ready. The error says what the node says.
+func Ready(ctx context.Context, cfg Config) error {
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return usage("--listen: %q is no HOST:PORT", cfg.Listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() { // all addresses of the machine
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // a node looks for three
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return errors.New("no node answers at " + cfg.Listen)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 100)) // what came is enough
+		return fmt.Errorf("the node is not ready: %s", strings.TrimSpace(string(said)))
+	}
+	return nil
 }

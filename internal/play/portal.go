@@ -109,12 +109,21 @@ func hiddenFields(on *page, path string) url.Values {
 
 // SignIn signs in with an identity number and a code.
 func (p *Patient) SignIn(ctx context.Context, identityNumber, code string) error {
+	return p.SignInBy(ctx, identityNumber, func() (string, error) { return code, nil })
+}
+
+// SignInBy is SignIn with a code that comes once it has been asked for.
+func (p *Patient) SignInBy(ctx context.Context, identityNumber string, receive func() (string, error)) error {
 	const root = "/rekodsaya/sign-in"
 	pg, err := p.open(ctx, root)
 	if err != nil {
 		return err
 	}
 	if pg, err = p.submit(ctx, pg, root, url.Values{"identity": {identityNumber}}); err != nil {
+		return err
+	}
+	code, err := receive()
+	if err != nil {
 		return err
 	}
 	if pg, err = p.submit(ctx, pg, root+"/code", url.Values{"code": {code}}); err != nil {

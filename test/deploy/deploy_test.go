@@ -117,28 +117,21 @@ func check(t *testing.T, environment map[string]string) string {
 }
 
 func TestCompose(t *testing.T) {
-	text := read(t, "deploy", "compose.yaml")
-	given := map[string]string{
-		"JUMPA_HOST": "hie.example.my", "JITSI_HOST": "meet.example.my", "POSTGRES_PASSWORD": "chosen",
-		"JITSI_BEARER": strings.Repeat("b", 32), "JUMPA_CODE_COURIER_URL": "https://sms.example.my/codes",
-	}
-	guide := read(t, "docs", "deployment.md")
-	text = regexp.MustCompile(`\$\{([A-Z_]+)(:\?[^}]*)?\}`).ReplaceAllStringFunc(text, func(s string) string {
-		name := regexp.MustCompile(`[A-Z_]+`).FindString(s)
-		if given[name] == "" || !strings.Contains(guide, "`"+name+"`") {
-			t.Errorf("%s is asked for and not explained", name)
-		}
-		return given[name]
-	})
-	doc := documents(t, text)[0]
+	doc := documents(t, read(t, "deploy", "compose.yaml"))[0]
 	services := at(doc, "services").(map[string]any)
+	guide := read(t, "docs", "deployment.md")
+	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+)`).FindAllStringSubmatch(read(t, "deploy", "compose.yaml"), -1) {
+		if !strings.Contains(guide, "| `"+m[1]+"` |") {
+			t.Errorf("%s is asked for and not explained", m[1])
+		}
+	}
 	environment := map[string]string{}
 	known := settings(t)
-	for name, value := range at(services, "jumpa-1", "environment").(map[string]any) {
+	for name, value := range composed(t, chosen).Services["jumpa-1"].Environment {
 		if !known[name] {
 			t.Errorf("%s is not a setting", name)
 		}
-		environment[name] = fmt.Sprint(value)
+		environment[name] = *value
 	}
 	environment["JUMPA_DATA"] = t.TempDir()
 	if said := check(t, environment); !regexp.MustCompile(`(?m)^ok +configuration`).MatchString(said) {
