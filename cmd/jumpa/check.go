@@ -11,7 +11,7 @@ import (
 
 // at are the flags of commands that look after an installation.
 type at struct {
-	Config string `placeholder:"FILE" help:"File of settings, one NAME=value a line; see jumpa config."`
+	Config string `placeholder:"FILE" help:"File of settings: one NAME=value a line, or a mapping in .yaml, .yml or .json; see jumpa config."`
 	Data   string `placeholder:"DIR" help:"Directory of the database (default ./jumpa-data)."`
 }
 

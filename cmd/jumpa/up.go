@@ -12,7 +12,7 @@ import (
 // flags are the settings that up and serve share; those that are not given
 // come from the environment, then from the file, then from the defaults.
 type flags struct {
-	Config      string `placeholder:"FILE" help:"File of settings, one NAME=value a line; see jumpa config."`
+	Config      string `placeholder:"FILE" help:"File of settings: one NAME=value a line, or a mapping in .yaml, .yml or .json; see jumpa config."`
 	Data        string `placeholder:"DIR" help:"Directory of the database, the broker's log and the demo credentials (default ./jumpa-data)."`
 	Listen      string `placeholder:"HOST:PORT" help:"Address of the HTTP server (default 127.0.0.1:8080)."`
 	KafkaListen string `placeholder:"HOST:PORT" help:"Address of the embedded Kafka-protocol broker (default 127.0.0.1:9092)."`

@@ -2,10 +2,13 @@ package app
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Read gives the defaults with what the file says instead ("" for no file), and
@@ -52,18 +55,28 @@ func Read(file string, look func(string) (string, bool)) (Config, error) {
 	return cfg, nil
 }
 
-// readFile gives the settings of a file with one NAME=value a line. Names that
-// are no setting are refused: they are spelling mistakes.
+// readFile gives the settings of a file: one NAME=value a line or, by the end
+// of its name, a mapping in YAML or JSON. Names that are no setting are
+// refused: they are spelling mistakes.
 func readFile(file string) (map[string]string, error) {
-	settings := make(map[string]string)
 	if file == "" {
-		return settings, nil
+		return nil, nil
 	}
-	raw, err := confFile{"--config", file}.read()
+	f := confFile{"--config", file}
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".yaml", ".yml", ".json":
+		return f.mapping()
+	}
+	return f.lines()
+}
+
+// lines reads one NAME=value a line.
+func (f confFile) lines() (map[string]string, error) {
+	raw, err := f.read()
 	if err != nil {
 		return nil, err
 	}
-	known := names()
+	settings, known := make(map[string]string), names()
 	number := 0
 	for line := range strings.Lines(string(raw)) {
 		number++
@@ -76,15 +89,45 @@ func readFile(file string) (map[string]string, error) {
 		_, again := settings[name]
 		switch {
 		case !ok:
-			return nil, usage("--config: line %d of %s is not NAME=value", number, file)
+			return nil, f.mistake(number, " is not NAME=value")
 		case !known[name]:
-			return nil, usage("--config: line %d of %s: %q is not a setting; `jumpa config` lists them", number, file, name)
+			return nil, f.unknown(number, name)
 		case again:
-			return nil, usage("--config: line %d of %s: %s was set above", number, file, name)
+			return nil, f.mistake(number, ": %s was set above", name)
 		}
 		settings[name] = value
 	}
 	return settings, nil
+}
+
+// mapping reads one mapping of YAML or JSON from names to texts, numbers and
+// truths, each taken as it is written.
+func (f confFile) mapping() (map[string]string, error) {
+	root, err := f.yaml()
+	if err != nil || root == nil {
+		return nil, err
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, f.mistake(root.Line, " is not NAME: value")
+	}
+	settings, known := make(map[string]string), names()
+	return settings, f.members(root, func(name, value *yaml.Node) error {
+		switch {
+		case !known[name.Value]:
+			return f.unknown(name.Line, name.Value)
+		case value.Kind != yaml.ScalarNode:
+			return f.mistake(value.Line, " has a list or a mapping as %s, which is one value", name.Value)
+		case strings.ContainsAny(value.Value, "\r\n"):
+			return f.mistake(value.Line, " has several lines as %s, which is one", name.Value)
+		case value.Tag != "!!null":
+			settings[name.Value] = value.Value
+		}
+		return nil
+	})
+}
+
+func (f confFile) unknown(line int, name string) error {
+	return f.mistake(line, ": %s is not a setting; `jumpa config` lists them", shown(name))
 }
 
 // names gives the variables of all settings.
@@ -99,9 +142,17 @@ func names() map[string]bool {
 	return known
 }
 
+// yamlExample is a file of settings in YAML.
+const yamlExample = "```yaml\n" + `JUMPA_DATABASE_URL: postgres://jumpa@db.example.my/jumpa
+JUMPA_KAFKA_BROKERS: kafka-1:9092,kafka-2:9092
+JUMPA_CORS_ORIGINS: "*"
+JUMPA_GRACE: 45m
+JUMPA_OTLP_RATIO: 0.5
+` + "```\n"
+
 const preface = `# Configuration
 
-` + "`jumpa up` and `jumpa serve`" + ` take each setting from the first of these places that has it:
+` + "`jumpa up`, `jumpa serve` and the other commands that have `--config`" + ` take each setting from the first of these places that has it:
 
 1. the flag,
 2. the environment variable,
@@ -110,7 +161,9 @@ const preface = `# Configuration
 
 The file has one ` + "`NAME=value`" + ` a line, with the names of the variables; empty lines and lines that begin with ` + "`#`" + ` are passed over, and a name that is no setting is an error. An empty value is none.
 
-`
+A file whose name ends in ` + "`.yaml`, `.yml` or `.json`" + ` holds the same as one mapping. Values are taken as they are written; texts with signs such as ` + "`*`, `#` or `: `" + ` need quotes:
+
+` + yamlExample + "\n"
 
 const afterword = `
 Durations are written as ` + "`30m` or `1h30m`" + `.

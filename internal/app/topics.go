@@ -21,7 +21,7 @@ func (c Config) topics() (*subscription.Set, error) {
 		return nil, err
 	}
 	if root == nil || root.Kind != yaml.SequenceNode {
-		return nil, f.mistake(0, "is not a list of topics; `jumpa config --topics` prints one")
+		return nil, f.mistake(0, " is not a list of topics; `jumpa config --topics` prints one")
 	}
 	var list []subscription.Topic
 	for _, n := range root.Content {
@@ -59,7 +59,7 @@ var topicFields = []struct {
 
 func (f confFile) topic(n *yaml.Node) (t subscription.Topic, err error) {
 	if n.Kind != yaml.MappingNode {
-		return t, f.mistake(n.Line, "is not a topic with its fields")
+		return t, f.mistake(n.Line, " is not a topic with its fields")
 	}
 	at := topicReader{confFile: f, name: nameIn(n)}
 	err = f.members(n, func(name, value *yaml.Node) error {
@@ -90,7 +90,7 @@ type topicReader struct {
 }
 
 func (r topicReader) wrong(n *yaml.Node, format string, args ...any) error {
-	return r.mistake(n.Line, "in topic %q: it "+format, append([]any{r.name}, args...)...)
+	return r.mistake(n.Line, " in topic %q: it "+format, append([]any{r.name}, args...)...)
 }
 
 // value reads a field.

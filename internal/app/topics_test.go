@@ -106,7 +106,7 @@ func TestTopicFilesThatAreRefused(t *testing.T) {
 		"a tag":                  {with("id-only", "!!binary id-only"), "line 7 of FILE has an anchor, an alias or a tag"},
 		"unknown field":          {with("payload", "payloads"), `line 7 of FILE in topic "hie.lab.{organization}": it has no field "payloads"`},
 		"another case":           {with("eventType", "eventtype"), `it has no field "eventtype"`},
-		"a field twice":          {good + "  payload: empty\n", `line 9 of FILE sets "payload", which was set above`},
+		"a field twice":          {good + "  payload: empty\n", `line 9 of FILE: "payload" was set above`},
 		"a list for a text":      {with("id-only", "[id-only]"), "line 7 of FILE in topic \"hie.lab.{organization}\": it needs a text as payload"},
 		"a text for a list":      {with("[performer]", "performer"), "it needs a list as recipients"},
 		"a mapping in a list":    {with("[performer]", "[{a: b}]"), "it needs a list of texts as recipients"},
