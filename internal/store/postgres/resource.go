@@ -28,13 +28,6 @@ func (c *conn) reader() reader { return reader{c, tables.Reader{Conn: c}} }
 
 func (c *conn) tx() *tx { return &tx{c.reader(), tables.Writer{Conn: c}} }
 
-const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
-
-func scanResource(r tables.Row) (res store.Resource, err error) {
-	err = r.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body)
-	return res, err
-}
-
 // Resource implements store.Reader. An update reads each record once: nobody
 // else can change what it sees.
 func (r reader) Resource(typ, id string) (store.Resource, error) {
@@ -42,7 +35,7 @@ func (r reader) Resource(typ, id string) (store.Resource, error) {
 		return *known.whole, r.ended()
 	}
 	var rid int64
-	res, err := tables.Single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id},
+	res, err := tables.Single(r.conn, "SELECT "+tables.ResourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id},
 		func(row tables.Row) (res store.Resource, err error) {
 			err = row.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body, &rid)
 			return res, err
@@ -73,7 +66,7 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 	}
 	return tables.Single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
 		FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE r.type = ? AND r.id = ? AND v.version = ?`,
-		[]any{typ, id, version}, scanResource)
+		[]any{typ, id, version}, tables.ScanResource)
 }
 
 // Resources implements store.Reader.
@@ -87,7 +80,7 @@ func (r reader) Resources(keys []store.Key, organization string) ([]store.Resour
 	if organization != "" {
 		may, args = " AND "+query.MayBeSeen, append(args, organization, organization)
 	}
-	return tables.Many(r.conn, "SELECT "+resourceColumns+", k.place"+named+" WHERE k.version IN (0, r.version)"+may+
+	return tables.Many(r.conn, "SELECT "+tables.ResourceColumns+", k.place"+named+" WHERE k.version IN (0, r.version)"+may+
 		" UNION ALL SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, k.place"+named+
 		" JOIN resource_version v ON v.rid = r.rid AND v.version = k.version WHERE true"+may+" ORDER BY place",
 		append(args, args...), func(r tables.Row) (res store.Resource, err error) {
@@ -240,87 +233,12 @@ func (t *tx) Grant(typ, id, organization string) error {
 	return t.Exec("INSERT INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ? ON CONFLICT DO NOTHING", organization, typ, id)
 }
 
-// MaySee implements store.Reader.
-func (r reader) MaySee(typ, id, organization string) (bool, error) {
-	var n int
-	err := tables.One(r.conn, "SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
-	return n > 0, err
-}
-
 // ReferencedBy implements store.Reader.
 func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error) {
 	values := make([]string, len(to))
 	for i, k := range to {
 		values[i] = key(k.Type + "/" + k.ID)
 	}
-	return tables.Many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
-		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ANY(?::text[])) ORDER BY r.rid LIMIT ?`, []any{values, limit}, scanResource)
-}
-
-// Values implements store.Reader. It goes from one value to the next: each may
-// stand for very many records.
-func (r reader) Values(typ, param, organization string, limit int) ([]string, error) {
-	number := query.Param(typ, param)
-	var values []string
-	for last := ""; len(values) < limit; {
-		next, err := tables.Single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row tables.Row) (v string, err error) {
-			err = row.Scan(&v)
-			return v, err
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		seen := 0
-		where, args := "i.param = ? AND i.value = ?", []any{number, next}
-		if organization != "" {
-			where, args = where+" AND "+query.MayBeSeen, append(args, organization, organization)
-		}
-		err = tables.One(r.conn, "SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
-		if err != nil {
-			return nil, err
-		}
-		if last = next; seen > 0 {
-			values = append(values, next)
-		}
-	}
-	return values, nil
-}
-
-// past selects versions by columns of v, and of r, the record.
-func past(q store.HistoryQuery, columns string) (text string, args []any) {
-	where, args := "v.updated >= ?", []any{tables.Micro(q.Since)}
-	typed := "v.type = ?"
-	if q.ID != "" {
-		typed = "r.type = ?"
-	}
-	for _, f := range []struct{ clause, value string }{{typed, q.Type}, {"r.id = ?", q.ID}} {
-		if f.value != "" {
-			where, args = where+" AND "+f.clause, append(args, f.value)
-		}
-	}
-	if q.Organization != "" {
-		where, args = where+" AND "+query.MayBeSeen, append(args, q.Organization, q.Organization)
-	}
-	current := strings.NewReplacer("v.", "r.")
-	return "SELECT " + current.Replace(columns) + " FROM resource r WHERE " + current.Replace(where) +
-		" UNION ALL SELECT " + columns + " FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE " + where, append(args, args...)
-}
-
-// History implements store.Reader.
-func (r reader) History(q store.HistoryQuery) (store.Page, error) {
-	both, args := past(q, "v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid")
-	page := store.Page{}
-	if err := tables.One(r.conn, "SELECT count(*) FROM ("+both+") h", args, &page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Resources, err = tables.Many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
-		") h ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?", append(args, q.Count+1, q.Offset), scanResource)
-	if len(page.Resources) > q.Count {
-		page.Resources, page.More = page.Resources[:q.Count], true
-	}
-	return page, err
+	return tables.Many(r.conn, "SELECT "+tables.ResourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
+		AND r.rid IN (SELECT rid FROM index_reference WHERE value = ANY(?::text[])) ORDER BY r.rid LIMIT ?`, []any{values, limit}, tables.ScanResource)
 }

@@ -63,20 +63,13 @@ func (t *tx) Resource(typ, id string) (store.Resource, error) {
 	return k.Resource, err
 }
 
-const resourceColumns = "r.type, r.id, r.version, r.updated, r.method, r.organization, r.body"
-
-func scanResource(r tables.Row) (res store.Resource, err error) {
-	err = r.Scan(&res.Type, &res.ID, &res.Version, tables.At{Time: &res.Updated}, &res.Method, &res.Organization, &res.Body)
-	return res, err
-}
-
 func scanKept(r tables.Row) (k kept, err error) {
 	err = r.Scan(&k.Type, &k.ID, &k.Version, tables.At{Time: &k.Updated}, &k.Method, &k.Organization, &k.Body, &k.rid)
 	return k, err
 }
 
 func (r reader) kept(typ, id string) (kept, error) {
-	return tables.Single(r.conn, "SELECT "+resourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanKept)
+	return tables.Single(r.conn, "SELECT "+tables.ResourceColumns+", r.rid FROM resource r WHERE type = ? AND id = ?", []any{typ, id}, scanKept)
 }
 
 // Resource implements store.Reader.
@@ -93,7 +86,7 @@ func (r reader) ResourceVersion(typ, id string, version int64) (store.Resource, 
 	}
 	return tables.Single(r.conn, `SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body
 		FROM resource r JOIN resource_version v ON v.rid = r.rid WHERE r.type = ? AND r.id = ? AND v.version = ?`,
-		[]any{typ, id, version}, scanResource)
+		[]any{typ, id, version}, tables.ScanResource)
 }
 
 // Resources implements store.Reader. The keys travel as one JSON array, so
@@ -113,7 +106,7 @@ func (r reader) Resources(keys []store.Key, organization string) ([]store.Resour
 	if organization != "" {
 		may, args = " AND "+query.MayBeSeen, append(args, organization, organization)
 	}
-	return tables.Many(r.conn, "SELECT "+resourceColumns+", k.key place"+named+" WHERE k.value ->> 2 IN (0, r.version)"+may+
+	return tables.Many(r.conn, "SELECT "+tables.ResourceColumns+", k.key place"+named+" WHERE k.value ->> 2 IN (0, r.version)"+may+
 		" UNION ALL SELECT v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, k.key place"+named+
 		" CROSS JOIN resource_version v ON v.rid = r.rid AND v.version = k.value ->> 2 WHERE true"+may+" ORDER BY place",
 		append(args, args...), func(r tables.Row) (res store.Resource, err error) {
@@ -243,13 +236,6 @@ func (t *tx) Grant(typ, id, organization string) error {
 	return t.Exec("INSERT OR IGNORE INTO granted (rid, organization) SELECT rid, ? FROM resource WHERE type = ? AND id = ?", organization, typ, id)
 }
 
-// MaySee implements store.Reader.
-func (r reader) MaySee(typ, id, organization string) (bool, error) {
-	var n int
-	err := tables.One(r.conn, "SELECT count(*) FROM resource r WHERE type = ? AND id = ? AND "+query.MayBeSeen, []any{typ, id, organization, organization}, &n)
-	return n > 0, err
-}
-
 // ReferencedBy implements store.Reader.
 func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error) {
 	values := make([]string, len(to))
@@ -260,74 +246,6 @@ func (r reader) ReferencedBy(to []store.Key, limit int) ([]store.Resource, error
 	if err != nil {
 		return nil, err
 	}
-	return tables.Many(r.conn, "SELECT "+resourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
-		AND r.rid IN (SELECT i.rid FROM json_each(?) k CROSS JOIN index_reference i ON i.value = k.value) ORDER BY r.rid LIMIT ?`, []any{string(list), limit}, scanResource)
-}
-
-// Values implements store.Reader. It goes from one value to the next: each may
-// stand for very many records.
-func (r reader) Values(typ, param, organization string, limit int) ([]string, error) {
-	number := query.Param(typ, param)
-	var values []string
-	for last := ""; len(values) < limit; {
-		next, err := tables.Single(r.conn, "SELECT value FROM index_value WHERE param = ? AND value > ? ORDER BY value LIMIT 1", []any{number, last}, func(row tables.Row) (v string, err error) {
-			err = row.Scan(&v)
-			return v, err
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		seen := 0
-		where, args := "i.param = ? AND i.value = ?", []any{number, next}
-		if organization != "" {
-			where, args = where+" AND "+query.MayBeSeen, append(args, organization, organization)
-		}
-		err = tables.One(r.conn, "SELECT count(*) FROM (SELECT 1 FROM index_value i JOIN resource r ON r.rid = i.rid WHERE "+where+" LIMIT 1) AS one", args, &seen)
-		if err != nil {
-			return nil, err
-		}
-		if last = next; seen > 0 {
-			values = append(values, next)
-		}
-	}
-	return values, nil
-}
-
-// past selects versions by columns of v, and of r, the record.
-func past(q store.HistoryQuery, columns string) (text string, args []any) {
-	where, args := "v.updated >= ?", []any{tables.Micro(q.Since)}
-	typed := "v.type = ?"
-	if q.ID != "" {
-		typed = "r.type = ?" // or the engine walks all versions of the type
-	}
-	for _, f := range []struct{ clause, value string }{{typed, q.Type}, {"r.id = ?", q.ID}} {
-		if f.value != "" {
-			where, args = where+" AND "+f.clause, append(args, f.value)
-		}
-	}
-	if q.Organization != "" {
-		where, args = where+" AND "+query.MayBeSeen, append(args, q.Organization, q.Organization)
-	}
-	columns = "SELECT " + columns + " FROM resource r JOIN "
-	return columns + "resource v ON v.rid = r.rid WHERE " + where + " UNION ALL " + columns + "resource_version v ON v.rid = r.rid WHERE " + where,
-		append(args, args...)
-}
-
-// History implements store.Reader.
-func (r reader) History(q store.HistoryQuery) (store.Page, error) {
-	both, args := past(q, "v.type, r.id, v.version, v.updated, v.method, r.organization, v.body, v.rid")
-	page := store.Page{}
-	if err := tables.One(r.conn, "SELECT count(*) FROM ("+both+")", args, &page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Resources, err = tables.Many(r.conn, "SELECT type, id, version, updated, method, organization, body FROM ("+both+
-		") ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?", append(args, q.Count+1, q.Offset), scanResource)
-	if len(page.Resources) > q.Count {
-		page.Resources, page.More = page.Resources[:q.Count], true
-	}
-	return page, err
+	return tables.Many(r.conn, "SELECT "+tables.ResourceColumns+` FROM resource r WHERE r.method <> 'DELETE'
+		AND r.rid IN (SELECT i.rid FROM json_each(?) k CROSS JOIN index_reference i ON i.value = k.value) ORDER BY r.rid LIMIT ?`, []any{string(list), limit}, tables.ScanResource)
 }

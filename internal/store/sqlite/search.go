@@ -20,7 +20,9 @@ func (r reader) Search(q store.Query) (store.Page, error) {
 	if err != nil {
 		return store.Page{Total: -1}, err
 	}
-	return ask.Fetch(q, resourceColumns, func(t query.Text) ([]store.Resource, error) { return tables.Many(r.conn, t.SQL, t.Args, scanResource) }, r.number)
+	return ask.Fetch(q, tables.ResourceColumns, func(t query.Text) ([]store.Resource, error) {
+		return tables.Many(r.conn, t.SQL, t.Args, tables.ScanResource)
+	}, r.number)
 }
 
 // write writes a search. Lists of what its conditions name are counted first:
@@ -73,21 +75,4 @@ func (r reader) List(q store.Query) (store.Listing, error) {
 		list = append(list, rows...)
 	}
 	return query.Listing(list[min(q.Offset, len(list)):], count, newest), nil
-}
-
-// ListHistory implements store.Reader.
-func (r reader) ListHistory(q store.HistoryQuery) (store.Listing, error) {
-	both, args := past(q, "v.type, r.id, v.version, v.rid, v.updated")
-	where := ""
-	if q.After != "" {
-		after, err := query.ParsePlace(q.After)
-		if err != nil || len(after.Values) != 2 {
-			return store.Listing{}, query.ErrPlace
-		}
-		where = " WHERE (updated, version, rid) < (?, ?, ?)"
-		args = append(args, after.Values[0], after.Values[1], after.Row)
-	}
-	rows, err := tables.Many(r.conn, "SELECT type, id, version, rid, updated, version FROM ("+both+")"+where+" ORDER BY updated DESC, version DESC, rid DESC LIMIT ? OFFSET ?",
-		append(args, q.Count+1, q.Offset), func(row tables.Row) (query.Row, error) { return query.Scan(row, 2) })
-	return query.Listing(rows, q.Count, 0), err
 }

@@ -1,11 +1,11 @@
 // Package tables reads and writes the rows that every engine of the store keeps
 // in the same tables and asks for in the same words: accounts, consultations,
-// calls, events, the audit trail, Subscriptions, cursors.
+// calls, events, the audit trail, Subscriptions, cursors, histories.
 //
 // Reader and Writer are parts of store.Reader and store.Tx. An engine embeds
 // them, gives them its transaction as a Conn, and writes itself what its
-// database does in its own way: records with their index and their history,
-// and what comes in hundreds. The package knows no database and begins no
+// database does in its own way: records with their index, searches, and what
+// comes in hundreds. The package knows no database and begins no
 // transaction.
 package tables
 
