@@ -109,24 +109,28 @@ func hiddenFields(on *page, path string) url.Values {
 
 // SignIn signs in with an identity number and a code.
 func (p *Patient) SignIn(ctx context.Context, identityNumber, code string) error {
-	return p.SignInBy(ctx, identityNumber, func() (string, error) { return code, nil })
+	return p.enter(ctx, "/rekodsaya/sign-in", url.Values{"identity": {identityNumber}}, func() (string, error) { return code, nil })
 }
 
-// SignInBy is SignIn with a code that comes once it has been asked for.
-func (p *Patient) SignInBy(ctx context.Context, identityNumber string, receive func() (string, error)) error {
-	const root = "/rekodsaya/sign-in"
-	pg, err := p.open(ctx, root)
+// Activate signs in for the first time, with a code that is sent once it has
+// been asked for.
+func (p *Patient) Activate(ctx context.Context, identityNumber string, code func() (string, error)) error {
+	return p.enter(ctx, "/rekodsaya/activate", url.Values{"identity": {identityNumber}, "accept": {"yes"}}, code)
+}
+
+func (p *Patient) enter(ctx context.Context, door string, values url.Values, receive func() (string, error)) error {
+	pg, err := p.open(ctx, door)
 	if err != nil {
 		return err
 	}
-	if pg, err = p.submit(ctx, pg, root, url.Values{"identity": {identityNumber}}); err != nil {
+	if pg, err = p.submit(ctx, pg, door, values); err != nil {
 		return err
 	}
 	code, err := receive()
 	if err != nil {
 		return err
 	}
-	if pg, err = p.submit(ctx, pg, root+"/code", url.Values{"code": {code}}); err != nil {
+	if pg, err = p.submit(ctx, pg, "/rekodsaya/sign-in/code", url.Values{"code": {code}}); err != nil {
 		return err
 	}
 	if !strings.HasPrefix(pg.url.Path, "/rekodsaya/appointments") {
