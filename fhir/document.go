@@ -169,25 +169,32 @@ func (n Node) String() string {
 	if n.d == nil {
 		return ""
 	}
+	if x := &n.d.nodes[n.i]; x.escaped {
+		return unescape(n.d.raw[x.start:x.end])
+	}
+	return string(n.text())
+}
+
+// text gives the bytes that String does, as they stand in the document.
+func (n Node) text() []byte {
 	x := &n.d.nodes[n.i]
 	switch x.kind {
 	case String:
-		if x.escaped {
-			return unescape(n.d.raw[x.start:x.end])
-		}
-		return string(n.d.raw[x.start+1 : x.end-1])
+		return n.d.raw[x.start+1 : x.end-1]
 	case Number, Bool:
-		return string(n.d.raw[x.start:x.end])
-	default:
-		return ""
+		return n.d.raw[x.start:x.end]
 	}
+	return nil
 }
 
 // Is tells whether the node is a string, number or boolean that reads s.
 func (n Node) Is(s string) bool {
 	switch n.Kind() {
 	case String, Number, Bool:
-		return n.String() == s
+		if n.d.nodes[n.i].escaped {
+			return n.String() == s
+		}
+		return string(n.text()) == s
 	}
 	return false
 }

@@ -14,20 +14,15 @@ func (r Reference) String() string { return r.Type + "/" + r.ID }
 // (a URL such as https://host/baseR4). ok is false for anything else: a
 // urn, a fragment, a conditional reference, another server.
 func ParseReference(s, base string) (r Reference, ok bool) {
-	if base != "" {
-		s = strings.TrimPrefix(s, strings.TrimSuffix(base, "/")+"/")
+	if below, ok := strings.CutPrefix(s, strings.TrimSuffix(base, "/")); ok && base != "" {
+		if path, ok := strings.CutPrefix(below, "/"); ok {
+			s = path
+		}
 	}
-	parts := strings.Split(s, "/")
-	switch {
-	case len(parts) == 2:
-	case len(parts) == 4 && parts[2] == "_history" && ValidID(parts[3]):
-		r.Version = parts[3]
-	default:
+	typ, id, _ := strings.Cut(s, "/")
+	id, version, versioned := strings.Cut(id, "/_history/")
+	if !validTypeName(typ) || !ValidID(id) || versioned && !ValidID(version) {
 		return Reference{}, false
 	}
-	if !validTypeName(parts[0]) || !ValidID(parts[1]) {
-		return Reference{}, false
-	}
-	r.Type, r.ID = parts[0], parts[1]
-	return r, true
+	return Reference{typ, id, version}, true
 }

@@ -74,12 +74,15 @@ const (
 func Profile(typ string) string { return Root + "StructureDefinition/" + typ + "-my-core" }
 
 // variants are the spellings of published URLs that mean the same system.
-var variants = strings.NewReplacer(
-	"/ValueSet/", "/CodeSystem/", "/Valueset/", "/CodeSystem/", "/VaueSet/", "/CodeSystem/", "/valueset/", "/CodeSystem/",
-	"cancelation-reason", "cancellation-reason",
-	"service-request-category", "servicerequest-category",
-	"code-system-ncd-vc-dx", "ncd-vc-dx",
-)
+var variants = []struct{ spelling, means string }{
+	{"/ValueSet/", "/CodeSystem/"},
+	{"/Valueset/", "/CodeSystem/"},
+	{"/VaueSet/", "/CodeSystem/"},
+	{"/valueset/", "/CodeSystem/"},
+	{"cancelation-reason", "cancellation-reason"},
+	{"service-request-category", "servicerequest-category"},
+	{"code-system-ncd-vc-dx", "ncd-vc-dx"},
+}
 
 // Normalize gives the code system that a URL means: the published profiles and
 // samples use ValueSet URLs and several spellings. Other systems pass unchanged.
@@ -87,5 +90,8 @@ func Normalize(system string) string {
 	if !strings.HasPrefix(system, Root) {
 		return system
 	}
-	return variants.Replace(system)
+	for _, v := range variants {
+		system = strings.ReplaceAll(system, v.spelling, v.means)
+	}
+	return system
 }

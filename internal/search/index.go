@@ -33,8 +33,9 @@ const (
 // be read, such as a date that is none, have no entry.
 func Index(doc *fhir.Document, bases ...string) []store.Entry {
 	ix := indexer{bases: bases, entries: make([]store.Entry, 0, 48)}
-	for i := range params()[doc.Type()] {
-		p := &params()[doc.Type()][i]
+	all := params()[doc.Type()]
+	for i := range all {
+		p := &all[i]
 		if p.compute != nil {
 			for _, code := range p.compute(doc.Root()) {
 				ix.addToken(p.Code, code, "")
