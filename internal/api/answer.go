@@ -16,8 +16,10 @@ import (
 	"github.com/jumpa-hie/jumpa/fhir/fhirxml"
 )
 
-// minZip is the size from which an answer is worth compressing.
-const minZip = 1 << 10
+// minZip is the size from which an answer is worth compressing. A smaller one is
+// in three packets at most, and compressing it would be a tenth of the work of a
+// read.
+const minZip = 4 << 10
 
 // answerLimits bound an answer that is made into XML: a page of a search is
 // larger than any one document.
