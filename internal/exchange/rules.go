@@ -184,10 +184,10 @@ func (c *checker) token(starting bool) error {
 	session, err := c.r.Session(token)
 	problem := ""
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		problem = "This session token was not issued by this exchange."
-	case err != nil:
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
+	case err != nil, c.p.Kind == auth.Client && session.Organization != c.p.Organization && session.Organization != c.out.provider: // whose it is is nobody else's matter
+		problem = "This session token was not issued by this exchange."
 	case c.out.provider != "" && session.Organization != c.out.provider:
 		problem = "This session token was not issued to the organisation that provides the service."
 	case session.ServiceType != mycore.ServiceType(c.doc):

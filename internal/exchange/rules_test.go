@@ -156,6 +156,24 @@ func TestTokenOnHistoryIsStoredWithAWarning(t *testing.T) {
 	}
 }
 
+// Whether somebody else has a session of this token is not told.
+func TestTokenOfOthersIsAsUnknownAsNone(t *testing.T) {
+	w := newWorld(t)
+	session, err := w.consult.CreateSession(w.ctx, hospitalSystem, consult.NewSession{ServiceType: "VCE", Title: "Diabetes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := func(token string) string {
+		out := w.put(clinicSystem, `{"resourceType":"Encounter","id":"e`+token+`","identifier":[{"system":"`+mycore.SystemVCToken+`","value":"`+token+`"}],"status":"finished",`+
+			`"class":{"system":"`+mycore.SystemEncounterClass+`","code":"VR"},"type":[`+concept("specialty", "86")+`],"serviceType":`+concept("service-type", "VCE")+
+			`,"subject":{"reference":"Patient/lim"},"period":{"start":"2023-07-07T17:50:35+08:00"},"serviceProvider":{"reference":"Organization/`+clinic+`"}}`)
+		return out.Issues.Error()
+	}
+	if of, none := said(string(session.Token)), said(uuid.NewString()); of != none || !strings.Contains(of, "not issued by this exchange") {
+		t.Errorf("a token of others: %s\none of nobody: %s", of, none)
+	}
+}
+
 func TestQuotaIsExact(t *testing.T) {
 	w := newWorld(t)
 	const quota, wishes = 5, 24
