@@ -29,6 +29,8 @@ func (s *Service) rules(tx store.Reader, p auth.Principal, doc *fhir.Document) (
 		err = c.healthcareService()
 	case doc.Type() == "Subscription" && s.Subscriptions != nil:
 		_, err = s.Subscriptions.Check(p, doc)
+	case doc.Type() == "Appointment" && !virtual:
+		err = c.placesAlone()
 	case !virtual:
 	case doc.Type() == "Appointment":
 		if err = c.appointment(); err == nil {
@@ -301,6 +303,45 @@ func (c *checker) staff(paths ...string) error {
 	return nil
 }
 
+// take checks that the sender may take a place in a slot, and sees to it that
+// the facility whose slot it is sees who does. A slot that is not open to others
+// is as unknown to them as when they read it.
+func (c *checker) take(n fhir.Node, slot *record.Current) error {
+	foreign := c.p.Kind == auth.Client && slot.Organization != c.p.Organization
+	if foreign && !slices.Contains(open, slot.Doc.Get("appointmentType.coding.code").String()) {
+		return errUnknown(n, "Slot")
+	}
+	if c.out.provider == "" {
+		c.out.provider = slot.Organization
+	}
+	if c.out.provider != slot.Organization {
+		return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "The Slot is not of the facility that offers the HealthcareService.")
+	}
+	return nil
+}
+
+// placesAlone checks the slots that an Appointment wants which is not virtual:
+// all else of it is the sender's matter. One that does not exist is refused
+// when a place is taken.
+func (c *checker) placesAlone() error {
+	for n := range c.doc.All("slot.reference") {
+		ref, ok := c.s.local(n)
+		if !ok || ref.Type != "Slot" {
+			continue
+		}
+		slot, err := record.Find(c.r, "Slot", ref.ID)
+		if err != nil {
+			return err
+		}
+		if slot != nil {
+			if err := c.take(n, slot); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // places checks the slots that an Appointment wants.
 func (c *checker) places() error {
 	for n := range c.doc.All("slot.reference") {
@@ -318,9 +359,8 @@ func (c *checker) places() error {
 		if slot == nil {
 			return errUnknown(n, "Slot")
 		}
-		foreign := c.p.Kind == auth.Client && slot.Organization != c.p.Organization
-		if foreign && !slices.Contains(open, slot.Doc.Get("appointmentType.coding.code").String()) {
-			return fhir.Errorf(fhir.CodeForbidden, n.Path(), "This Slot may only be booked by its own facility.")
+		if err := c.take(n, slot); err != nil {
+			return err
 		}
 		if is, has := mycore.ServiceType(c.doc), mycore.ServiceType(slot.Doc); has != "" && is != has {
 			return fhir.Errorf(fhir.CodeBusinessRule, "Appointment.serviceType", "The Slot is for another service type.")

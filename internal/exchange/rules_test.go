@@ -219,10 +219,33 @@ func TestAnotherFacilityBooks(t *testing.T) {
 		t.Errorf("%d events; want one that tells the hospital", len(events))
 	}
 	w.put(hospitalSystem, strings.Replace(w.slot("t", "sch-s", 2), `"code":"affiliate"`, `"code":"internal"`, 1))
-	w.refused(fhir.CodeForbidden, func() error {
-		_, err := w.try(clinicSystem, w.appointment(wish{id: "app-2", patient: "lim", slot: "t"}))
-		return err
-	})
+	outpatient := func(what wish) string {
+		return strings.NewReplacer(`"VR"`, `"AMB"`, `"VCI"`, `"03"`).Replace(w.appointment(what))
+	}
+	for name, c := range map[string]struct {
+		body, phrase string
+	}{
+		"a slot that is not open":                       {w.appointment(wish{id: "app-2", patient: "lim", slot: "t"}), "not known"},
+		"a slot that is not":                            {w.appointment(wish{id: "app-2", patient: "lim", slot: "none"}), "not known"},
+		"a slot that is not open, for a visit":          {outpatient(wish{id: "app-2", patient: "lim", slot: "t"}), "not known"},
+		"a slot of another facility than the service's": {w.appointment(wish{id: "app-2", patient: "lim", slot: "s", service: "KKPD-VCI"}), "not of the facility"},
+	} {
+		w.refused(fhir.CodeBusinessRule, func() error {
+			_, err := w.try(clinicSystem, c.body)
+			if err != nil && !strings.Contains(err.Error(), c.phrase) {
+				t.Errorf("%s: %v", name, err)
+			}
+			return err
+		})
+	}
+	if _, left, _ := mycore.Quota(w.get("Slot", "t")); left != 2 {
+		t.Errorf("%d places are left in a slot that was never booked", left)
+	}
+	// Who takes a place of the hospital is shown to it, whatever the visit is.
+	w.put(clinicSystem, outpatient(wish{id: "app-3", patient: "lim", slot: "s"}))
+	if _, err := w.exchange.Read(w.ctx, hospitalSystem, "Appointment", "app-3"); err != nil {
+		t.Errorf("the hospital cannot see who booked a visit with it: %v", err)
+	}
 }
 
 func TestOrganisationsSeeTheirOwn(t *testing.T) {
