@@ -33,18 +33,16 @@ import (
 )
 
 const (
-	defaultBase    = "https://8x8.vc"
-	tokenLifetime  = 5 * time.Minute
-	adminLifetime  = time.Minute
-	backdate       = 10 * time.Second
-	minKeyBits     = 2048
-	minSecret      = 16
-	maxNameLength  = 120
-	maxIDLength    = 200
-	maxWoken       = 100            // who is to be banned at once
-	kept           = 24 * time.Hour // webhooks are taken in for so long
-	banAgain       = time.Minute    // when the webhooks do not say that somebody has left
-	choresInterval = 20 * time.Second
+	defaultBase   = "https://8x8.vc"
+	tokenLifetime = 5 * time.Minute
+	adminLifetime = time.Minute
+	backdate      = 10 * time.Second
+	minKeyBits    = 2048
+	minSecret     = 16
+	maxNameLength = 120
+	maxIDLength   = 200
+	kept          = 24 * time.Hour // webhooks are taken in for so long
+	banAgain      = time.Minute    // when the webhooks do not say that somebody has left
 )
 
 // Options of a Driver. AppID, KeyID, Key, WebhookSecret, Secret and Store are required.
@@ -77,16 +75,13 @@ type Driver struct {
 	signer jose.Signer
 	seal   *roster.Seal
 	people *roster.Roster
+	rounds *roster.Rounds
 	client *http.Client
 
 	mu        sync.Mutex
 	admission meeting.Admission
 	banned    map[string]time.Time // by user id
 	resting   time.Time
-	cancel    context.CancelFunc
-
-	wake chan roster.Outsider
-	loop sync.WaitGroup
 }
 
 var _ meeting.Provider = (*Driver)(nil)
@@ -144,9 +139,10 @@ func New(opts Options) (*Driver, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 90 * time.Second},
 		},
-		banned: map[string]time.Time{}, wake: make(chan roster.Outsider, maxWoken),
+		banned: map[string]time.Time{},
 	}
 	d.people = &roster.Roster{Store: opts.Store, Admission: d.currentAdmission, Clock: opts.Clock}
+	d.rounds = roster.NewRounds(opts.Ticks, opts.Duty, d.Chores, d.remove)
 	return d, nil
 }
 

@@ -194,57 +194,16 @@ func (d *Driver) putOut(ctx context.Context, room string, e webhook, p meeting.P
 	if err := d.people.Refuse(ctx, out, p, e.at()); err != nil {
 		return err
 	}
-	select {
-	case d.wake <- out:
-	default:
-	}
+	d.rounds.Soon(out)
 	return nil
 }
 
 // Start begins to ban who should not be in, until Stop or the end of ctx.
-func (d *Driver) Start(ctx context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.cancel != nil {
-		return errors.New("jaas: already started")
-	}
-	ctx, d.cancel = context.WithCancel(ctx)
-	ticks := d.opts.Ticks
-	var ticker *time.Ticker
-	if ticks == nil {
-		ticker = time.NewTicker(choresInterval)
-		ticks = ticker.C
-	}
-	d.loop.Go(func() {
-		if ticker != nil {
-			defer ticker.Stop()
-		}
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticks:
-				if d.opts.Duty == nil || d.opts.Duty(ctx) {
-					d.Chores(ctx)
-				}
-			case o := <-d.wake:
-				d.remove(ctx, o)
-			}
-		}
-	})
-	return nil
-}
+func (d *Driver) Start(ctx context.Context) error { return d.rounds.Start(ctx) }
 
 // Stop waits until the chores have ended. The calls go on.
 func (d *Driver) Stop() {
-	d.mu.Lock()
-	cancel := d.cancel
-	d.cancel = nil
-	d.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
-	d.loop.Wait()
+	d.rounds.Stop()
 	d.client.CloseIdleConnections()
 }
 

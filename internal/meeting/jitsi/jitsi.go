@@ -32,7 +32,6 @@ const (
 	defaultXMPPDomain = "meet.jitsi" // of the container images, not the public host
 	defaultDuration   = 8 * time.Hour
 	minSecret         = 32
-	maxWoken          = 100 // who is to be put out at once
 )
 
 // Options of a Driver. Domain, ControlURL, Bearer, Secret, Store and
@@ -96,6 +95,7 @@ type Driver struct {
 	systems *ring
 	seal    *roster.Seal
 	people  *roster.Roster
+	rounds  *roster.Rounds
 	prosody *prosody
 
 	stillOpen atomic.Uint64 // calls found open whose session has ended
@@ -103,10 +103,6 @@ type Driver struct {
 	mu        sync.Mutex
 	admission meeting.Admission
 	silent    bool // the last count failed
-	cancel    context.CancelFunc
-
-	wake chan roster.Outsider
-	loop sync.WaitGroup
 }
 
 var _ meeting.Provider = (*Driver)(nil)
@@ -162,9 +158,9 @@ func New(opts Options) (*Driver, error) {
 		opts: opts, bearer: sha256.Sum256([]byte(opts.Bearer)), seal: seal, admission: opts.Admission,
 		logins:  &ring{name: "login", vault: opts.Vault, clock: opts.Clock},
 		systems: &ring{name: "system", vault: opts.Vault, clock: opts.Clock},
-		wake:    make(chan roster.Outsider, maxWoken),
 	}
 	d.people = &roster.Roster{Store: opts.Store, Admission: d.currentAdmission, Clock: opts.Clock}
+	d.rounds = roster.NewRounds(opts.Ticks, opts.Duty, d.Reconcile, d.remove)
 	d.prosody = newProsody(control, d)
 	if len(opts.SharedSecret) > 0 {
 		opts.Log.Warn("Jitsi tokens are signed with a shared secret (HS256): for development only; " +

@@ -10,55 +10,14 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsi/roster"
 )
 
-const (
-	reconcileInterval = 20 * time.Second
-	reconcileTimeout  = 15 * time.Second
-)
+const reconcileTimeout = 15 * time.Second
 
 // Start begins to compare with Jitsi's count, until Stop or the end of ctx.
-func (d *Driver) Start(ctx context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.cancel != nil {
-		return errors.New("jitsi: already started")
-	}
-	ctx, d.cancel = context.WithCancel(ctx)
-	ticks := d.opts.Ticks
-	var ticker *time.Ticker
-	if ticks == nil {
-		ticker = time.NewTicker(reconcileInterval)
-		ticks = ticker.C
-	}
-	d.loop.Go(func() {
-		if ticker != nil {
-			defer ticker.Stop()
-		}
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticks:
-				if d.opts.Duty == nil || d.opts.Duty(ctx) {
-					d.Reconcile(ctx)
-				}
-			case o := <-d.wake:
-				d.remove(ctx, o)
-			}
-		}
-	})
-	return nil
-}
+func (d *Driver) Start(ctx context.Context) error { return d.rounds.Start(ctx) }
 
 // Stop waits until the comparing has ended. The calls go on.
 func (d *Driver) Stop() {
-	d.mu.Lock()
-	cancel := d.cancel
-	d.cancel = nil
-	d.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
-	d.loop.Wait()
+	d.rounds.Stop()
 	d.prosody.client.CloseIdleConnections()
 }
 
@@ -126,10 +85,7 @@ func (d *Driver) putOut(ctx context.Context, room string, o occupant, p meeting.
 	if err := d.people.Refuse(ctx, out, p, o.JoinedAt.Time); err != nil {
 		return err
 	}
-	select {
-	case d.wake <- out:
-	default:
-	}
+	d.rounds.Soon(out)
 	return nil
 }
 
