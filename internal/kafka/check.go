@@ -156,15 +156,14 @@ func (t *topicCheck) durability() {
 	if t.settings["unclean.leader.election.enable"] == "true" {
 		t.find("unclean.leader.election.enable", "false", "acknowledged messages may be lost")
 	}
-	insync, _ := t.number("min.insync.replicas")
-	want := min(t.brokers, 3)
-	switch {
-	case t.replicas < want:
+	if want := min(t.brokers, 3); t.replicas < want {
 		t.find(replicas, fmt.Sprintf("at least %d", want), "messages are lost or held up with a broker")
-	case t.replicas >= 3 && insync < 2:
-		t.find("min.insync.replicas", "2", "messages that only one broker has are acknowledged, and lost with it")
 	}
-	if insync > 1 && insync >= int64(t.replicas) {
-		t.find("min.insync.replicas", strconv.Itoa(max(1, t.replicas-1)), "nothing can be published while one broker is away")
+	is, _ := t.number(insync)
+	switch want := minInsync(t.replicas, int(is)); {
+	case want > int(is):
+		t.find(insync, strconv.Itoa(want), "messages that only one broker has are acknowledged, and lost with it")
+	case want < int(is):
+		t.find(insync, strconv.Itoa(want), "nothing can be published while one broker is away")
 	}
 }

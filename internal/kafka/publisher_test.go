@@ -234,9 +234,11 @@ func TestTopicSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	p := open(t, kafka.Options{Brokers: cluster.ListenAddrs(), Replication: 3})
-	if err := p.EnsureTopics(patience(t), topic, topic, "hie.vc.encounter.h2"); err != nil {
-		t.Fatal(err)
+	for name, replication := range map[string]int16{topic: 3, "two.copies": 2, "one.copy": 1, "as.the.brokers.have.it": 0} {
+		p := open(t, kafka.Options{Brokers: cluster.ListenAddrs(), Replication: replication})
+		if err := p.EnsureTopics(patience(t), name, name, name+".more"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {
@@ -255,7 +257,7 @@ func TestTopicSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"retention.ms": "259200000", "segment.ms": "21600000", "cleanup.policy": "delete"}
+	want := map[string]string{"retention.ms": "259200000", "segment.ms": "21600000", "cleanup.policy": "delete", "min.insync.replicas": "2"}
 	for _, c := range configs[0].Configs {
 		if v, ok := want[c.Key]; ok {
 			if c.MaybeValue() != v {
@@ -266,6 +268,17 @@ func TestTopicSettings(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("not set: %v", want)
+	}
+	for name, want := range map[string]string{topic + ".more": "2", "two.copies": "1", "one.copy": "1", "as.the.brokers.have.it": "2"} {
+		configs, err := admin.DescribeTopicConfigs(patience(t), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range configs[0].Configs {
+			if c.Key == "min.insync.replicas" && c.MaybeValue() != want {
+				t.Errorf("%s: min.insync.replicas is %s with %d replicas, want %s", name, c.MaybeValue(), len(topics[name].Partitions[0].Replicas), want)
+			}
+		}
 	}
 }
 

@@ -85,23 +85,73 @@ func (p *Publisher) metadata(ctx context.Context, names []string) (*kmsg.Metadat
 	return resp, nil
 }
 
+// create makes topics. It asks first how many replicas the brokers would give
+// them, for min.insync.replicas must suit that number.
 func (p *Publisher) create(ctx context.Context, names []string) (*kmsg.CreateTopicsResponse, error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	for _, name := range names {
 		t := kmsg.NewCreateTopicsRequestTopic()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = name, p.options.Partitions, p.options.Replication
 		for key, value := range p.settings() {
-			c := kmsg.NewCreateTopicsRequestTopicConfig()
-			c.Name, c.Value = key, kmsg.StringPtr(value)
-			t.Configs = append(t.Configs, c)
+			t.Configs = append(t.Configs, setting(key, value))
 		}
 		req.Topics = append(req.Topics, t)
 	}
+	req.ValidateOnly = true
+	planned, err := req.RequestWith(ctx, p.client)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: topics cannot be made: %w", err)
+	}
+	for _, plan := range planned.Topics {
+		for i := range req.Topics {
+			if t := &req.Topics[i]; t.Topic == plan.Topic && plan.ErrorCode == 0 {
+				is := planInsync(plan)
+				if want := minInsync(int(plan.ReplicationFactor), is); want != is {
+					t.Configs = append(t.Configs, setting(insync, strconv.Itoa(want)))
+				}
+			}
+		}
+	}
+	req.ValidateOnly = false
 	resp, err := req.RequestWith(ctx, p.client)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: topics cannot be made: %w", err)
 	}
 	return resp, nil
+}
+
+func setting(key, value string) kmsg.CreateTopicsRequestTopicConfig {
+	c := kmsg.NewCreateTopicsRequestTopicConfig()
+	c.Name, c.Value = key, kmsg.StringPtr(value)
+	return c
+}
+
+const insync = "min.insync.replicas"
+
+// planInsync gives the min.insync.replicas that a topic would have; 0 when the
+// brokers do not tell.
+func planInsync(plan kmsg.CreateTopicsResponseTopic) int {
+	for _, c := range plan.Configs {
+		if c.Name == insync {
+			n, _ := strconv.Atoi(unpointed(c.Value))
+			return n
+		}
+	}
+	return 0
+}
+
+// minInsync gives the min.insync.replicas for a topic with so many replicas:
+// what it has, unless a message that one broker alone has would count as
+// published, or nothing could be published while one broker is away. The
+// replicas are -1 when the brokers do not tell.
+func minInsync(replicas, is int) int {
+	switch {
+	case replicas >= 3 && is < 2:
+		return 2
+	case replicas > 0 && is > 1 && is >= replicas:
+		return max(1, replicas-1)
+	}
+	return is
 }
 
 func unpointed(s *string) string {
