@@ -23,7 +23,11 @@ func (b *builder) test(types scope, r string, c store.Condition) Text {
 		}
 		values, others := b.wholes(*c.Clause)
 		if len(values) > 0 {
-			out.append(b.entry("index_value", types, r, c.Clause.Param, among("i.value", values)))
+			hint := ""
+			if len(values) == 1 {
+				hint = b.dialect.Valued
+			}
+			out.append(b.entry("index_value i"+hint, types, r, c.Clause.Param, among("i.value", values)))
 		}
 		for i, m := range others {
 			out.or(i + len(values))
@@ -98,7 +102,7 @@ func (b *builder) alternative(types scope, r, name string, m store.Match) Text {
 		return b.dates(r+".updated", r+".updated < ?", r+".updated >= ?", m)
 	case m.Compare == store.Missing:
 		out := Text{SQL: "("}
-		for i, table := range []string{"index_value", "index_date"} {
+		for i, table := range []string{"index_value i", "index_date i"} {
 			out.or(i)
 			out.append(b.entry(table, types, r, name, Text{}))
 		}
@@ -114,7 +118,7 @@ func (b *builder) alternative(types scope, r, name string, m store.Match) Text {
 		return out
 	}
 	table, meets := b.meets(name, m)
-	return b.entry(table, types, r, name, meets)
+	return b.entry(table+" i", types, r, name, meets)
 }
 
 // meets writes a match as a test of an entry i of a table.
@@ -141,9 +145,9 @@ func (b *builder) near(types scope, name string, m store.Match) Text {
 	return out
 }
 
-// entry tests that the record r has an entry that meets a condition.
+// entry tests that the record r has an entry i of a table that meets a condition.
 func (b *builder) entry(table string, types scope, r, name string, meets Text) Text {
-	out := Text{SQL: "EXISTS (SELECT 1 FROM " + table + " i WHERE i.rid = " + r + ".rid AND "}
+	out := Text{SQL: "EXISTS (SELECT 1 FROM " + table + " WHERE i.rid = " + r + ".rid AND "}
 	out.append(types.is("i.param", name))
 	if meets.SQL != "" {
 		out.add(" AND ")

@@ -39,6 +39,8 @@ type Dialect struct {
 	False    string                    // what never holds
 	Join     string                    // a join that keeps its order, as far as the engine lets one say so
 	Aside    string                    // before a column that no index is to be looked up by
+	Told     string                    // after resource r: an index tells who may see a record, before the record is read
+	Valued   string                    // after index_value i: look for the entry of a record among those of its value
 	Contains string                    // that value has a text in it, given once
 	Ends     string                    // that value ends with a text, given twice
 	Whole    func(value string) string // a whole value as the engine keeps it
@@ -70,9 +72,9 @@ type part struct {
 // Few counts the rows of a SELECT up to a limit.
 type Few func(rows Text, limit int) (int, error)
 
-// many is where a list stops being one of few: a search is led by a list only
-// when it is not so long.
-const many = 10_000
+// many is where a list stops being short: a shorter one leads a search. most is
+// where one stops being better than all records in the order asked for.
+const many, most = 10_000, 100_000
 
 // Write writes the statements of a query. few, which may be nil, tells what the
 // lists of its conditions hold. An error is that of few, of a comparison that
@@ -80,15 +82,23 @@ const many = 10_000
 // conditions.
 func Write(d Dialect, q store.Query, few Few) (out Search, err error) {
 	b := builder{dialect: d, few: few}
-	leads, how := b.lead(q)
-	counted := b.source(q, how)
+	how, n := b.lead(q, many)
+	short, counting := n < many, how
+	if !short && (q.Total || q.Count == 0) { // which finds all matches, in whatever order
+		counting, _ = b.lead(q, most)
+	}
+	counted := b.source(q, counting)
 	out.Count.append(Text{SQL: "SELECT count(*)"}, counted.from, counted.where)
+	if !short && q.Count > 0 && !b.fills(q, how) {
+		how, n = b.lead(q, most)
+		short = n < most
+	}
 	b.aliases = 0
 	sorted := len(q.Sort) > 0
 	switch {
-	case !leads && sorted && q.Sort[0].Kind != 0 && len(scopeOf(q)) == 1:
+	case !short && sorted && q.Sort[0].Kind != 0 && len(scopeOf(q)) == 1:
 		out.parts = b.walk(q)
-	case !leads && (sorted || !how.single):
+	case !short && (sorted || !how.single):
 		s := b.source(q, leader{at: -1})
 		out.parts = []part{{s, b.keys(q.Sort, q, s)}}
 	default:
@@ -227,11 +237,19 @@ func (b *builder) source(q store.Query, lead leader) source {
 		s.where.add(b.dialect.False)
 		return s
 	}
-	aside := ""
-	if lead.at >= 0 && !own(where[lead.at]) || lead.at < 0 && len(types) > 1 && len(q.Sort) > 0 && q.Sort[0].Param == "_lastUpdated" { // which has an order of its own
+	aside, listed := "", lead.owner || lead.at >= 0 && !own(where[lead.at])
+	switch {
+	case listed && len(types) == 1:
+		s.from.add(b.dialect.Told)
+	case listed || lead.at < 0 && len(types) > 1 && len(q.Sort) > 0 && q.Sort[0].Param == "_lastUpdated": // which has an order of its own
 		aside = b.dialect.Aside
 	}
 	s.where.append(b.visible(aside, r, types, q))
+	if lead.owner {
+		s.where.add(" AND " + r + ".rid IN (")
+		s.where.append(owned(q))
+		s.where.add(")")
+	}
 	for i, c := range where {
 		s.where.add(" AND ")
 		switch {
@@ -241,7 +259,7 @@ func (b *builder) source(q store.Query, lead leader) source {
 			// Entries of one value are in the order of creation already.
 			m := c.Clause.Any[0]
 			s.rid = r + "d.rid"
-			s.from.SQL = " FROM index_value " + r + "d" + b.dialect.Join + "resource " + r + " ON " + r + ".rid = " + r + "d.rid"
+			s.from.SQL = " FROM index_value " + r + "d" + b.dialect.Join + "resource " + r + b.dialect.Told + " ON " + r + ".rid = " + r + "d.rid"
 			s.where.append(types.is(r+"d.param", c.Clause.Param))
 			s.where.add(" AND "+r+"d.value = ?", b.dialect.Whole(m.Value))
 		default:
@@ -283,21 +301,9 @@ func (b *builder) walk(q store.Query) []part {
 		lower = "(" + strings.ReplaceAll(lower, "value", "low") + " OR e.low = d.low AND e.high < d.high)"
 	}
 	r := b.alias("r")
-	s := source{row: r, rid: "d.rid", from: Text{SQL: " FROM " + table + " d" + b.dialect.Join + "resource " + r + " ON " + r + ".rid = d.rid"}, where: Text{SQL: " WHERE "}}
-	s.where.append(types.is("d.param", by.Param))
-	all := true // records without a value may be matches too
-	for _, c := range flat(nil, q.Where) {
-		if m, ok := oneDate(c); ok && c.Clause.Param == by.Param && by.Kind == store.Date {
-			s.where.add(" AND ")
-			s.where.append(b.dates("d.low", "d.high <= ?", "d.high > ?", m))
-			if b.narrowOnly(types, by.Param) {
-				s.where.append(narrow("d.low", m))
-			}
-			all = false
-		}
-	}
-	s.where.add(" AND ")
-	s.where.append(b.visible(b.dialect.Aside, r, types, q))
+	s := source{row: r, rid: "d.rid", from: Text{SQL: " FROM " + table + " d" + b.dialect.Join + "resource " + r + b.dialect.Told + " ON " + r + ".rid = d.rid"}, where: Text{SQL: " WHERE "}}
+	entries, all := b.walked(q)
+	s.where.append(entries, Text{SQL: " AND "}, b.visible("", r, types, q))
 	s.where.add(" AND NOT EXISTS (SELECT 1 FROM " + table + " e WHERE e.rid = d.rid AND e.param = d.param AND " + lower + ")")
 	for _, c := range q.Where {
 		s.where.add(" AND ")
@@ -309,10 +315,28 @@ func (b *builder) walk(q store.Query) []part {
 		b.aliases = 0
 		rest := b.source(q, leader{at: -1})
 		rest.where.add(" AND NOT ")
-		rest.where.append(b.entry(table, types, rest.row, by.Param, Text{}))
+		rest.where.append(b.entry(table+" i", types, rest.row, by.Param, Text{}))
 		parts = append(parts, part{rest, append([]key{{}}, b.keys(q.Sort[1:], q, rest)...)})
 	}
 	return parts
+}
+
+// walked tests an entry d of the parameter that a query is sorted by first. all
+// tells that records without one may be matches too.
+func (b *builder) walked(q store.Query) (entries Text, all bool) {
+	by, types := q.Sort[0], scopeOf(q)
+	entries, all = types.is("d.param", by.Param), true
+	for _, c := range flat(nil, q.Where) {
+		if m, ok := oneDate(c); ok && c.Clause.Param == by.Param && by.Kind == store.Date {
+			entries.add(" AND ")
+			entries.append(b.dates("d.low", "d.high <= ?", "d.high > ?", m))
+			if b.narrowOnly(types, by.Param) {
+				entries.append(narrow("d.low", m))
+			}
+			all = false
+		}
+	}
+	return entries, all
 }
 
 // flat takes conditions that all must hold out of one another.

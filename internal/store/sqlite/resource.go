@@ -131,10 +131,11 @@ func (t *tx) PutResource(r store.Resource, add, remove []store.Entry) error {
 		err = tables.One(t.conn, "INSERT INTO resource (type, id, version, updated, method, organization, body) VALUES (?, ?, 1, ?, ?, ?, ?) RETURNING rid",
 			[]any{r.Type, r.ID, tables.Micro(r.Updated), r.Method, r.Organization, body}, &rid)
 	} else {
-		err = errors.Join(
-			t.Exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", rid),
-			t.Exec("UPDATE resource SET version = ?, updated = ?, method = ?, organization = ?, body = ? WHERE rid = ?",
-				r.Version, tables.Micro(r.Updated), r.Method, r.Organization, body, rid))
+		err = t.Exec("INSERT INTO resource_version (rid, version, type, updated, method, body) SELECT rid, version, type, updated, method, body FROM resource WHERE rid = ?", rid)
+		if r.Method != before.Method || r.Organization != before.Organization { // else the indexes of these columns stay as they are
+			err = errors.Join(err, t.Exec("UPDATE resource SET method = ?, organization = ? WHERE rid = ?", r.Method, r.Organization, rid))
+		}
+		err = errors.Join(err, t.Exec("UPDATE resource SET version = ?, updated = ?, body = ? WHERE rid = ?", r.Version, tables.Micro(r.Updated), body, rid))
 	}
 	if err != nil {
 		return err

@@ -142,6 +142,8 @@ var treeTests = []test{
 			{"by an id that refers to it", "Patient", []store.Condition{led("subject", of("Encounter", is(where("_id", token("3")))))}, []string{"b"}},
 			{"by anything that refers to it", "Patient", []store.Condition{led("subject", of("Encounter"))}, []string{"a", "b"}},
 			{"by nothing that refers to it", "Patient", []store.Condition{except(led("subject", of("Encounter")))}, []string{"c", "d", "e"}},
+			{"by a value, or a code of what refers to it", "Patient", []store.Condition{either(number, led("subject", of("Encounter", open)))}, []string{"a", "b"}},
+			{"neither by a value nor by a code of what refers to it", "Patient", []store.Condition{all(except(number), except(led("subject", of("Encounter", open))))}, []string{"c", "d", "e"}},
 			{"of the type that is asked for", "Group", []store.Condition{led("subject", of("Encounter", open))}, []string{"a"}},
 			{"by what both refers and leads elsewhere", "Patient", []store.Condition{led("subject", of("Encounter", open, leads("doctor", of("Practitioner", named("doctor x")))))}, []string{"b"}},
 			{"by what leads to one whom others refer to", "Encounter", []store.Condition{leads("subject", of("Patient", led("subject", of("Encounter", is(where("status", token("done|")))))))}, []string{"1", "2"}},

@@ -14,6 +14,7 @@ CREATE TABLE resource (
 CREATE INDEX resource_updated ON resource (type, updated);
 CREATE INDEX resource_changed ON resource (updated);
 CREATE INDEX resource_created ON resource (type, rid, organization) WHERE method <> 'DELETE';
+CREATE INDEX resource_owner ON resource (type, organization, rid) WHERE method <> 'DELETE';
 
 -- Versions before the current one.
 CREATE TABLE resource_version (
@@ -62,6 +63,7 @@ CREATE TABLE granted (
   organization TEXT    NOT NULL,
   PRIMARY KEY (rid, organization)
 ) WITHOUT ROWID;
+CREATE INDEX granted_organization ON granted (organization, rid);
 
 CREATE TABLE session (
   token        TEXT PRIMARY KEY,
