@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -158,21 +159,19 @@ func (p *onPostgres) holds(name, want string) {
 // TestMetricsOfConflicts lets another be faster than an update: once, and
 // again when it is tried again.
 func TestMetricsOfConflicts(t *testing.T) {
-	p := newOnPostgres(t)
-	overtake := func() { p.overtake("mine") }
 	for _, c := range []struct {
-		name string
-		acts []func()
-		want map[string]float64
+		name  string
+		times int
+		want  map[string]float64
 	}{
-		{"nobody is faster", nil, map[string]float64{updateDone: 1}},
-		{"once", []func(){overtake}, map[string]float64{conflicts: 1, updateDone: 1}},
-		{"three times", []func(){overtake, overtake, overtake}, map[string]float64{conflicts: 1, retries: 2, updateDone: 1}},
+		{"nobody is faster", 0, map[string]float64{updateDone: 1}},
+		{"once", 1, map[string]float64{conflicts: 1, updateDone: 1}},
+		{"three times", 3, map[string]float64{conflicts: 1, retries: 2, updateDone: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := &onPostgres{t, p.app, p.rival}
+			p := newOnPostgres(t) // which has met no conflict yet
 			p.grows(func() {
-				if err := p.change("mine", c.acts...); err != nil {
+				if err := p.change("mine", slices.Repeat([]func(){func() { p.overtake("mine") }}, c.times)...); err != nil {
 					t.Error(err)
 				}
 			}, c.want)

@@ -6,7 +6,7 @@ import (
 )
 
 // enter lets an update run beside others, unless the lane is at work, a crowd
-// is expected, or there is no connection left but the lane's.
+// is expected, or there is no connection left.
 func (s *Store) enter(now time.Time) bool {
 	if s.crowd.expects(now) {
 		return false

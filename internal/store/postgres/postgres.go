@@ -108,7 +108,7 @@ func connect(ctx context.Context, url string, known []store.Migration, tracer pg
 	if err := migrate(ctx, config.ConnConfig, known); err != nil {
 		return nil, err
 	}
-	s := &Store{beside: make(chan struct{}, max(1, config.MaxConns-1)), queue: make(chan *job, 1024), done: make(chan struct{}), fresh: blocks{have: map[string]span{}}}
+	s := &Store{beside: make(chan struct{}, config.MaxConns), queue: make(chan *job, 1024), done: make(chan struct{}), fresh: blocks{have: map[string]span{}}}
 	if s.reads, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
