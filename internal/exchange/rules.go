@@ -6,6 +6,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/auth"
+	"github.com/jumpa-hie/jumpa/internal/booking"
 	"github.com/jumpa-hie/jumpa/internal/record"
 	"github.com/jumpa-hie/jumpa/internal/store"
 	"github.com/jumpa-hie/jumpa/mycore"
@@ -19,7 +20,8 @@ type rules struct {
 }
 
 // rules checks a document against the records that it refers to. Only records
-// of virtual consultation, and what they stand on, have such rules.
+// of virtual consultation, and what they stand on, have such rules; and every
+// Appointment that takes a place in a Slot.
 func (s *Service) rules(tx store.Reader, p auth.Principal, doc *fhir.Document) (rules, error) {
 	var out rules
 	c := checker{s: s, r: tx, p: p, doc: doc, out: &out}
@@ -59,7 +61,7 @@ type checker struct {
 // named finds the record that a reference names, which must be one of the
 // given type. Unknown and invisible records are refused alike.
 func (c *checker) named(n fhir.Node, typ string) (*record.Current, error) {
-	unknown := errUnknown(n, typ)
+	unknown := errUnknown(n.Path(), typ)
 	ref, ok := c.s.local(n)
 	switch {
 	case ok && ref.Type != typ:
@@ -87,8 +89,8 @@ func (c *checker) named(n fhir.Node, typ string) (*record.Current, error) {
 	return cur, nil
 }
 
-func errUnknown(n fhir.Node, typ string) error {
-	return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "This %s is not known to the exchange; send it first.", typ)
+func errUnknown(path, typ string) error {
+	return fhir.Errorf(fhir.CodeBusinessRule, path, "This %s is not known to the exchange; send it first.", typ)
 }
 
 func errType(n fhir.Node, typ string) error {
@@ -306,37 +308,34 @@ func (c *checker) staff(paths ...string) error {
 // take checks that the sender may take a place in a slot, and sees to it that
 // the facility whose slot it is sees who does. A slot that is not open to others
 // is as unknown to them as when they read it.
-func (c *checker) take(n fhir.Node, slot *record.Current) error {
+func (c *checker) take(path string, slot *record.Current) error {
 	foreign := c.p.Kind == auth.Client && slot.Organization != c.p.Organization
 	if foreign && !slices.Contains(open, slot.Doc.Get("appointmentType.coding.code").String()) {
-		return errUnknown(n, "Slot")
+		return errUnknown(path, "Slot")
 	}
 	if c.out.provider == "" {
 		c.out.provider = slot.Organization
 	}
 	if c.out.provider != slot.Organization {
-		return fhir.Errorf(fhir.CodeBusinessRule, n.Path(), "The Slot is not of the facility that offers the HealthcareService.")
+		return fhir.Errorf(fhir.CodeBusinessRule, path, "The Slot is not of the facility that offers the HealthcareService.")
 	}
 	return nil
 }
 
-// placesAlone checks the slots that an Appointment wants which is not virtual:
-// all else of it is the sender's matter. One that does not exist is refused
-// when a place is taken.
+// placesAlone checks the slots in which an Appointment takes a place that is
+// not virtual: all else of it is the sender's matter.
 func (c *checker) placesAlone() error {
-	for n := range c.doc.All("slot.reference") {
-		ref, ok := c.s.local(n)
-		if !ok || ref.Type != "Slot" {
-			continue
-		}
-		slot, err := record.Find(c.r, "Slot", ref.ID)
+	const path = "Appointment.slot"
+	for _, id := range booking.Slots(c.doc) {
+		slot, err := record.Find(c.r, "Slot", id)
 		if err != nil {
 			return err
 		}
-		if slot != nil {
-			if err := c.take(n, slot); err != nil {
-				return err
-			}
+		if slot == nil {
+			return errUnknown(path, "Slot")
+		}
+		if err := c.take(path, slot); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -350,16 +349,16 @@ func (c *checker) places() error {
 		case ok && ref.Type != "Slot":
 			return errType(n, "Slot")
 		case !ok:
-			return errUnknown(n, "Slot")
+			return errUnknown(n.Path(), "Slot")
 		}
 		slot, err := record.Find(c.r, "Slot", ref.ID)
 		if err != nil {
 			return err
 		}
 		if slot == nil {
-			return errUnknown(n, "Slot")
+			return errUnknown(n.Path(), "Slot")
 		}
-		if err := c.take(n, slot); err != nil {
+		if err := c.take(n.Path(), slot); err != nil {
 			return err
 		}
 		if is, has := mycore.ServiceType(c.doc), mycore.ServiceType(slot.Doc); has != "" && is != has {

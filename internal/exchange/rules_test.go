@@ -227,7 +227,8 @@ func TestAnotherFacilityBooks(t *testing.T) {
 	}{
 		"a slot that is not open":                       {w.appointment(wish{id: "app-2", patient: "lim", slot: "t"}), "not known"},
 		"a slot that is not":                            {w.appointment(wish{id: "app-2", patient: "lim", slot: "none"}), "not known"},
-		"a slot that is not open, for a visit":          {outpatient(wish{id: "app-2", patient: "lim", slot: "t"}), "not known"},
+		"a slot that is not, for a visit":               {outpatient(wish{id: "app-2", patient: "lim", slot: "none"}), "Appointment.slot: This Slot is not known"},
+		"a slot that is not open, for a visit":          {outpatient(wish{id: "app-2", patient: "lim", slot: "t"}), "Appointment.slot: This Slot is not known"},
 		"a slot of another facility than the service's": {w.appointment(wish{id: "app-2", patient: "lim", slot: "s", service: "KKPD-VCI"}), "not of the facility"},
 	} {
 		w.refused(fhir.CodeBusinessRule, func() error {
