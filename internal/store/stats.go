@@ -9,4 +9,8 @@ type Stats struct {
 	Waiting   int    // updates that wait for their turn
 	Busy      int    // connections in use
 	Most      int    // connections that there can be
+	Replicas  int    // of the database, that views may be read from
+	Usable    int    // of them, that are all right
+	OnReplica uint64 // views that were read from a replica
+	Fallbacks uint64 // views that might have been, and were not
 }

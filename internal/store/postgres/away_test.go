@@ -9,6 +9,7 @@ import (
 
 	"github.com/jumpa-hie/jumpa/fhir"
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
 // TestPassingErrorsSaySo: what a client may send again is told from what it
@@ -42,7 +43,7 @@ func TestPassingErrorsSaySo(t *testing.T) {
 // TestServerThatIsAwayAndComesBack: callers are told to come again, and need
 // nothing else than that.
 func TestServerThatIsAwayAndComesBack(t *testing.T) {
-	server := own(t)
+	server := postgrestest.Own(t)
 	s := open(t, server.URL())
 	update := func(ctx context.Context) error {
 		return s.Update(ctx, func(tx store.Tx) error { return tx.PutSetting("x", []byte("y")) })

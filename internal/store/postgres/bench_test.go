@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
+	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
 // callers is how many act at the same time.
@@ -17,7 +18,7 @@ const callers = 64
 // BenchmarkCallers measures on a server with the durability of production. Of
 // the records with an event, those of one topic fight for its counter.
 func BenchmarkCallers(b *testing.B) {
-	s := open(b, own(b).URL())
+	s := open(b, postgrestest.Own(b).URL())
 	ctx := context.Background()
 	put := func(id, topic string) error {
 		return s.Update(ctx, func(tx store.Tx) error {

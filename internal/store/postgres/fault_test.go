@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,30 +15,10 @@ import (
 	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
-// own starts a server for one test, with the durability of production.
-func own(t testing.TB, options ...string) *postgrestest.Server {
-	t.Helper()
-	if os.Getenv("JUMPA_TEST_POSTGRES") != "" && !postgrestest.Installed() {
-		t.Skip("the tests use a server that they cannot stop")
-	}
-	// t.TempDir is closed to other users above the directory itself.
-	dir, err := os.MkdirTemp("/tmp", "jumpa-pg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s, err := postgrestest.Create(dir, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Stop("immediate") })
-	return s
-}
-
 // The server is killed at random moments while updates go on. What was
 // acknowledged is there afterwards, whole, and nothing is there in part.
 func TestWhatWasAcknowledgedOutlivesTheServer(t *testing.T) {
-	server := own(t)
+	server := postgrestest.Own(t)
 	s := open(t, server.URL())
 	const writers, kills = 8, 4
 	var wg sync.WaitGroup

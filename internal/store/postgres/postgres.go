@@ -5,7 +5,8 @@
 // other's way are run again, one after another, in one transaction (see
 // lane.go). Writes wait on this side until something is read or the end is
 // reached, so that an update needs about as many round trips as it has reads.
-// Reads run on snapshots of their own connections.
+// Reads run on snapshots of their own connections; those that cost much may run
+// on replicas (see replica.go).
 package postgres
 
 import (
@@ -13,6 +14,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -33,7 +35,9 @@ var (
 	// ErrUnknown says that the connection was lost during the commit: the
 	// update may be on disk or not.
 	ErrUnknown = errors.New("the connection was lost while an update was committed; it may have been written or not")
-	errClosed  = errors.New("the store is closed")
+	// ErrReplicas says that replicas cannot be used as they were named.
+	ErrReplicas = errors.New("the replicas cannot be used")
+	errClosed   = errors.New("the store is closed")
 )
 
 //go:embed schema/*.sql
@@ -50,6 +54,7 @@ const (
 // Store is a store.Store in a PostgreSQL database.
 type Store struct {
 	writes, reads *pgxpool.Pool
+	replicas      *replicas // nil for none
 
 	crowd  crowd
 	gate   sync.RWMutex  // read: updates that run side by side; write: the lane
@@ -80,9 +85,22 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return connect(ctx, url, known, nil)
 }
 
-// connect is Open with the migrations that are known, and an observer of all
-// statements.
-func connect(ctx context.Context, url string, known []store.Migration, tracer pgx.QueryTracer) (_ *Store, err error) {
+// OpenWithReplicas is Open with the addresses of replicas, hot standbys of the
+// database, that views with store.OnReplica may be read from. They need not be
+// there. Each has a pool of its own.
+func OpenWithReplicas(ctx context.Context, url string, replicas []string, log *slog.Logger) (*Store, error) {
+	s, err := Open(ctx, url)
+	if err != nil || len(replicas) == 0 {
+		return s, err
+	}
+	if s.replicas, err = openReplicas(ctx, replicas, s.reads.Config(), log); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrReplicas, err), s.Close())
+	}
+	return s, nil
+}
+
+// configure gives the configuration of a pool of connections for views.
+func configure(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
@@ -90,7 +108,6 @@ func connect(ctx context.Context, url string, known []store.Migration, tracer pg
 	if !strings.Contains(url, "pool_max_conns") {
 		config.MaxConns = int32(max(8, 2*runtime.GOMAXPROCS(0))) //nolint:gosec // a small number
 	}
-	config.ConnConfig.Tracer = tracer
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	parameters := config.ConnConfig.RuntimeParams
 	for name, value := range map[string]string{
@@ -105,6 +122,17 @@ func connect(ctx context.Context, url string, known []store.Migration, tracer pg
 			parameters[name] = value
 		}
 	}
+	return config, nil
+}
+
+// connect is Open with the migrations that are known, and an observer of all
+// statements.
+func connect(ctx context.Context, url string, known []store.Migration, tracer pgx.QueryTracer) (_ *Store, err error) {
+	config, err := configure(url)
+	if err != nil {
+		return nil, err
+	}
+	config.ConnConfig.Tracer = tracer
 	if err := migrate(ctx, config.ConnConfig, known); err != nil {
 		return nil, err
 	}
@@ -135,6 +163,7 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.mu.Unlock()
 	<-s.done
+	s.replicas.close()
 	s.writes.Close()
 	s.reads.Close()
 	return nil
@@ -153,7 +182,10 @@ func (s *Store) ended(ctx context.Context) error {
 	return nil
 }
 
-// View implements store.Store. fn runs once.
+const beginView = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+// View implements store.Store. fn runs once, but once more after a replica has
+// failed.
 func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 	if tx, ok := store.Running(ctx); ok {
 		return fn(tx)
@@ -165,7 +197,10 @@ func (s *Store) view(ctx context.Context, fn func(store.Reader) error) error {
 	if err := s.ended(ctx); err != nil {
 		return err
 	}
-	c := &conn{pool: s.reads, caller: ctx, ctx: ctx, begin: []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}}
+	if done, err := s.replicas.view(ctx, fn); done {
+		return err
+	}
+	c := &conn{pool: s.reads, caller: ctx, ctx: ctx, begin: []string{beginView}}
 	if err := c.acquire(); err != nil {
 		return err
 	}

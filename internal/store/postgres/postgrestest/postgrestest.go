@@ -80,17 +80,30 @@ func Create(dir string, options ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The path of a socket may not be long, and the server's user must reach it.
-	s := &Server{bin: bin, dir: dir, data: filepath.Join(dir, "data"), options: options}
-	if os.Getuid() == 0 { // the server refuses to be root
-		if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("chown: %w: %s", err, out)
-		}
+	s, err := at(bin, dir, options)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.run("initdb", "--pgdata", s.data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"); err != nil {
 		return nil, err
 	}
 	return s, s.Start()
+}
+
+// at gives a server that will be in dir. The path of a socket may not be long,
+// and the server's user must reach it.
+func at(bin, dir string, options []string) (*Server, error) {
+	if os.Getuid() == 0 { // the server refuses to be root
+		if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("chown: %w: %s", err, out)
+		}
+	}
+	return &Server{bin: bin, dir: dir, data: filepath.Join(dir, "data"), options: options}, nil
+}
+
+// Promote makes a standby a server of its own.
+func (s *Server) Promote() error {
+	return s.run("pg_ctl", "promote", "--wait", "--timeout=120", "--pgdata", s.data)
 }
 
 func (s *Server) run(program string, args ...string) error {
@@ -121,6 +134,50 @@ func (s *Server) Start() error {
 func (s *Server) Stop(mode string) error {
 	return s.run("pg_ctl", "stop", "--wait", "--timeout=120", "--mode", mode, "--pgdata", s.data)
 }
+
+// Own starts a server for one test, with the durability of production.
+func Own(t testing.TB, options ...string) *Server {
+	t.Helper()
+	if os.Getenv("JUMPA_TEST_POSTGRES") != "" && !Installed() {
+		t.Skip("the tests use a server that they cannot stop")
+	}
+	return forTest(t, func(dir string) (*Server, error) { return Create(dir, options...) })
+}
+
+// Standby starts a hot standby of the server for one test, which follows its log.
+func (s *Server) Standby(t testing.TB, options ...string) *Server {
+	t.Helper()
+	return forTest(t, func(dir string) (*Server, error) {
+		standby, err := at(s.bin, dir, options)
+		if err != nil {
+			return nil, err
+		}
+		err = standby.run("pg_basebackup", "--pgdata", standby.data, "--host", s.dir, "--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+		if err != nil {
+			return nil, err
+		}
+		return standby, standby.Start()
+	})
+}
+
+func forTest(t testing.TB, start func(dir string) (*Server, error)) *Server {
+	t.Helper()
+	// t.TempDir is closed to other users above the directory itself.
+	dir, err := os.MkdirTemp("/tmp", "jumpa-pg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s, err := start(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop("immediate") })
+	return s
+}
+
+// Socket gives the path of the server's socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
 // URL gives the address of the server.
 func (s *Server) URL() string {
@@ -153,11 +210,17 @@ var databases atomic.Int64
 // when the test ends, and gives its address.
 func Database(t testing.TB) string {
 	t.Helper()
-	server := anyServer(t)
+	return Schema(t, anyServer(t))[0]
+}
+
+// Schema is Database at the first of several servers, given by their addresses.
+// The others are its standbys: it gives the address of the schema at each.
+func Schema(t testing.TB, servers ...string) (addresses []string) {
+	t.Helper()
 	name := fmt.Sprintf("jumpa_test_%d_%d", time.Now().UnixNano(), databases.Add(1))
 	query := func(text string) {
 		ctx := context.Background()
-		c, err := pgx.Connect(ctx, server)
+		c, err := pgx.Connect(ctx, servers[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,12 +231,15 @@ func Database(t testing.TB) string {
 	}
 	query("CREATE SCHEMA " + name)
 	t.Cleanup(func() { query("DROP SCHEMA " + name + " CASCADE") })
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
+	for _, server := range servers {
+		u, err := url.Parse(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := u.Query()
+		values.Set("search_path", name)
+		u.RawQuery = values.Encode()
+		addresses = append(addresses, u.String())
 	}
-	values := u.Query()
-	values.Set("search_path", name)
-	u.RawQuery = values.Encode()
-	return u.String()
+	return addresses
 }
