@@ -39,19 +39,20 @@ func TestMistakesAreAnsweredWithOneLine(t *testing.T) {
 
 func TestSettingsOfTheEnvironmentAreChecked(t *testing.T) {
 	for name, value := range map[string]string{
-		"JUMPA_VALIDATION":       "severe",
-		"JUMPA_MYCORE":           "2025",
-		"JUMPA_CHECK_IN_BEFORE":  "soon",
-		"JUMPA_GRACE":            "-5m",
-		"JUMPA_DRAIN":            "2h",
-		"JUMPA_LOG":              "xml",
-		"JUMPA_OTLP_ENDPOINT":    "collector:4317",
-		"JUMPA_OTLP_RATIO":       "1.5",
-		"JUMPA_LOG_LEVEL":        "loud",
-		"JUMPA_PUBLIC_URL":       "hie.example.my",
-		"JUMPA_CODE_COURIER_URL": "mailto:x",
-		"JUMPA_MEETING_PROVIDER": "zoom",
-		"JUMPA_TRUSTED_PROXIES":  "10.0.0.0/8, proxy",
+		"JUMPA_VALIDATION":           "severe",
+		"JUMPA_MYCORE":               "2025",
+		"JUMPA_CHECK_IN_BEFORE":      "soon",
+		"JUMPA_GRACE":                "-5m",
+		"JUMPA_DRAIN":                "2h",
+		"JUMPA_LOG":                  "xml",
+		"JUMPA_OTLP_ENDPOINT":        "collector:4317",
+		"JUMPA_OTLP_RATIO":           "1.5",
+		"JUMPA_LOG_LEVEL":            "loud",
+		"JUMPA_PUBLIC_URL":           "hie.example.my",
+		"JUMPA_CODE_COURIER_URL":     "mailto:x",
+		"JUMPA_MEETING_PROVIDER":     "zoom",
+		"JUMPA_DATABASE_REPLICA_URL": "standby:5432",
+		"JUMPA_TRUSTED_PROXIES":      "10.0.0.0/8, proxy",
 	} {
 		t.Run(name, func(t *testing.T) {
 			runs(t, []string{name + "=" + value}, append([]string{"up"}, anyPorts...)...).refused(t, name)

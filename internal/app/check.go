@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -18,7 +19,7 @@ import (
 
 // Finding is what a check says of one part of an installation.
 type Finding struct {
-	Part string // configuration, database, kafka, topics, meetings
+	Part string // configuration, database, replica, kafka, topics, meetings
 	OK   bool
 	Odd  bool // OK, and to be looked at
 	Says string
@@ -48,6 +49,15 @@ func Check(ctx context.Context, cfg Config) (found []Finding) {
 	}
 	says, current, err := checkDatabase(ctx, cfg)
 	add("database", err, "%s", says)
+	if err == nil && cfg.shared() {
+		for i, u := range cfg.replicas() {
+			err := postgres.CheckReplica(ctx, cfg.DatabaseURL, u)
+			if err != nil {
+				err = fmt.Errorf("%d of JUMPA_DATABASE_REPLICA_URL is not used: %w", i+1, err)
+			}
+			add("replica", err, "%d is a standby of the database, and not late", i+1)
+		}
+	}
 	if cfg.KafkaBrokers != "" {
 		found = append(found, checkKafka(ctx, cfg, topics, current)...)
 	} else {
@@ -117,7 +127,7 @@ func checkKafka(ctx context.Context, cfg Config, topics *subscription.Set, datab
 
 // topicsOf names the topics of all organisations.
 func topicsOf(ctx context.Context, cfg Config, topics *subscription.Set) (names []string, err error) {
-	st, err := openStore(ctx, cfg)
+	st, err := openStore(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

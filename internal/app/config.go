@@ -47,6 +47,8 @@ type Config struct {
 	MeetingProvider string `env:"JUMPA_MEETING_PROVIDER" help:"room, the embedded calls; jitsi, a Jitsi Meet of one's own; jaas, 8x8's Jitsi as a Service"`
 	DatabaseURL     string `env:"JUMPA_DATABASE_URL" help:"postgres://… of a PostgreSQL database, or the file of a SQLite database; jumpa.db in the data directory when empty"`
 
+	DatabaseReplicaURL string `env:"JUMPA_DATABASE_REPLICA_URL" help:"postgres://… of hot standbys of the PostgreSQL database, separated by commas; searches, histories and $everything are read from them, as fresh as ever; none when empty"`
+
 	HookAllow  string        `env:"JUMPA_HOOK_ALLOW" help:"hosts, addresses and networks (such as 10.1.0.0/16), separated by commas, to which notifications of Subscriptions may be sent; all public addresses when empty"`
 	HookGiveUp time.Duration `env:"JUMPA_HOOK_GIVE_UP" help:"how long a rest-hook that fails is tried again before its Subscription is in error"`
 
@@ -146,6 +148,11 @@ func (c Config) check() error {
 	if _, err := delivery.NewGuard(c.HookAllow, c.loopback()); err != nil {
 		return usage("JUMPA_HOOK_ALLOW: %v", err)
 	}
+	for _, u := range c.replicas() {
+		if !postgresURL(u) {
+			return usage("JUMPA_DATABASE_REPLICA_URL: each address must begin with postgres://")
+		}
+	}
 	if c.HookGiveUp <= 0 {
 		return usage("JUMPA_HOOK_GIVE_UP must be longer than nothing")
 	}
@@ -208,8 +215,25 @@ func (c Config) proxies() (list []netip.Prefix, err error) {
 }
 
 // shared tells whether other nodes may use the same database.
-func (c Config) shared() bool {
-	return strings.HasPrefix(c.DatabaseURL, "postgres://") || strings.HasPrefix(c.DatabaseURL, "postgresql://")
+func (c Config) shared() bool { return postgresURL(c.DatabaseURL) }
+
+func postgresURL(text string) bool {
+	return strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
+}
+
+// replicas gives the addresses of the replicas. One address may name several
+// hosts, with commas of its own.
+func (c Config) replicas() (list []string) {
+	for part := range strings.SplitSeq(c.DatabaseReplicaURL, ",") {
+		switch part = strings.TrimSpace(part); {
+		case part == "":
+		case len(list) > 0 && !postgresURL(part):
+			list[len(list)-1] += "," + part
+		default:
+			list = append(list, part)
+		}
+	}
+	return list
 }
 
 // databaseFile is where the SQLite database is.

@@ -71,6 +71,8 @@ func (a *App) measure(registry prometheus.Registerer) {
 		{"jumpa_store_waiting", "Updates that wait for their turn.", none, func() float64 { return float64(a.engine.Stats().Waiting) }},
 		{"jumpa_store_connections_busy", "Connections to the database in use.", none, func() float64 { return float64(a.engine.Stats().Busy) }},
 		{"jumpa_store_connections_most", "Connections to the database that there can be.", none, func() float64 { return float64(a.engine.Stats().Most) }},
+		{"jumpa_store_replicas", "Replicas of the database that this node may read from.", none, func() float64 { return float64(a.engine.Stats().Replicas) }},
+		{"jumpa_store_replicas_usable", "Of them, those that are there and not late.", none, func() float64 { return float64(a.engine.Stats().Usable) }},
 		{"jumpa_stopping", "1 once this node has been told to stop.", none, func() float64 { return truth(a.stopping.Load()) }},
 		{"jumpa_build_info", "1, with the version of the program and of Go.", prometheus.Labels{"version": version(), "go": runtime.Version()}, func() float64 { return 1 }},
 	}
@@ -82,6 +84,8 @@ func (a *App) measure(registry prometheus.Registerer) {
 		{"jumpa_store_committed_total", "Updates in them: those that wait together share a commit.", none, func() float64 { return float64(a.engine.Stats().Committed) }},
 		{"jumpa_store_conflicts_total", "Updates that others, or a connection that died, got in the way of; they run again.", none, func() float64 { return float64(a.engine.Stats().Conflicts) }},
 		{"jumpa_store_retries_total", "Runs after a conflict that were in vain too.", none, func() float64 { return float64(a.engine.Stats().Retries) }},
+		{"jumpa_store_replica_reads_total", "Searches, histories and the like that were read from a replica.", none, func() float64 { return float64(a.engine.Stats().OnReplica) }},
+		{"jumpa_store_replica_fallbacks_total", "Those that were read from the database, because no replica would do.", none, func() float64 { return float64(a.engine.Stats().Fallbacks) }},
 	}
 	counters = append(counters, metric{"jumpa_room_disagreements_total", "Times that the count of the video system was not what its events had said; it was put right.", none, func() float64 {
 		if d, ok := a.calls.(interface{ Disagreements() uint64 }); ok {

@@ -86,6 +86,12 @@ func newCluster(t *testing.T) *cluster {
 // clusterAt makes a cluster whose second node has a clock of its own.
 func clusterAt(t *testing.T, second func() time.Time) *cluster {
 	t.Helper()
+	return clusterOn(t, second, postgrestest.Database(t), "")
+}
+
+// clusterOn makes one over a database with replicas.
+func clusterOn(t *testing.T, second func() time.Time, database, replicas string) *cluster {
+	t.Helper()
 	kafka := &broker.Broker{Dir: t.TempDir(), Listen: "127.0.0.1:0"}
 	if err := kafka.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -94,10 +100,9 @@ func clusterAt(t *testing.T, second func() time.Time) *cluster {
 	jitsi := jitsitest.New(jitsitest.Options{Issuer: "jumpa", Audience: "jitsi", XMPPDomain: "meet.jitsi", Bearer: shownByProsody})
 	t.Cleanup(jitsi.Close)
 	c := &cluster{jitsi: jitsi, balancer: newBalancer(t), kafka: kafka.Addr()}
-	database := postgrestest.Database(t)
 	node := func(demo bool, clock func() time.Time) *App {
 		cfg := laptop(t, t.TempDir())
-		cfg.Demo, cfg.DatabaseURL, cfg.KafkaBrokers, cfg.PublicURL = demo, database, c.kafka, c.balancer.URL
+		cfg.Demo, cfg.DatabaseURL, cfg.DatabaseReplicaURL, cfg.KafkaBrokers, cfg.PublicURL = demo, database, replicas, c.kafka, c.balancer.URL
 		cfg.MeetingProvider, cfg.JitsiDomain, cfg.JitsiControlURL, cfg.JitsiBearer = "jitsi", "meet.example.my", jitsi.URL(), shownByProsody
 		a := runningAt(t, cfg, clock)
 		c.balancer.add(a)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
 )
@@ -46,7 +47,7 @@ func withStore(ctx context.Context, cfg Config, act func(store.Store) error) err
 	if err := cfg.makeData(); err != nil {
 		return err
 	}
-	st, err := openStore(ctx, cfg)
+	st, err := openStore(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
@@ -132,7 +133,7 @@ func TestStop(t *testing.T) {
 	}
 	<-stopped
 
-	st, err := openStore(t.Context(), cfg)
+	st, err := openStore(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

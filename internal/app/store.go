@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func (a *App) awaitStore(ctx context.Context) (engine, error) {
 	again := time.NewTicker(startAgain)
 	defer again.Stop()
 	for begun, told := time.Now(), false; ; told = true {
-		st, err := openStore(ctx, a.cfg)
+		st, err := openStore(ctx, a.cfg, a.log)
 		if !postgres.Away(err) || time.Since(begun) > startPatience {
 			return st, err
 		}
@@ -39,9 +40,9 @@ func (a *App) awaitStore(ctx context.Context) (engine, error) {
 }
 
 // openStore opens the store that the configuration names.
-func openStore(ctx context.Context, cfg Config) (engine, error) {
+func openStore(ctx context.Context, cfg Config, log *slog.Logger) (engine, error) {
 	if cfg.shared() {
-		return openPostgres(ctx, cfg.DatabaseURL)
+		return openPostgres(ctx, cfg, log)
 	}
 	st, err := sqlite.Open(ctx, cfg.databaseFile())
 	switch {
@@ -55,9 +56,11 @@ func openStore(ctx context.Context, cfg Config) (engine, error) {
 	return st, nil
 }
 
-func openPostgres(ctx context.Context, url string) (engine, error) {
-	st, err := postgres.Open(ctx, url)
+func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (engine, error) {
+	st, err := postgres.OpenWithReplicas(ctx, cfg.DatabaseURL, cfg.replicas(), log)
 	switch {
+	case errors.Is(err, postgres.ErrReplicas):
+		return nil, usage("JUMPA_DATABASE_REPLICA_URL: %s", strings.Join(strings.Fields(err.Error()), " "))
 	case errors.Is(err, postgres.ErrNewer):
 		return nil, usage("JUMPA_DATABASE_URL: a newer version of jumpa has changed the database so that this one cannot work with it; use that one")
 	case err != nil:

@@ -49,7 +49,7 @@ func (s *Service) History(ctx context.Context, p auth.Principal, q HistoryQuery)
 	q.Organization = grant.Organization
 	var out SearchResult
 	var k *kept
-	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+	err = s.survey(ctx, func(r store.Reader) (err error) {
 		if err := historyOf(r, grant, q); err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (s *Service) historyPage(ctx context.Context, p auth.Principal, asked Asked
 	if err != nil {
 		return out, entry, err
 	}
-	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+	err = s.survey(ctx, func(r store.Reader) (err error) {
 		if err := historyOf(r, grant, q); err != nil {
 			return err
 		}

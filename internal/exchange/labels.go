@@ -168,7 +168,7 @@ func (s *Service) LabelsOf(ctx context.Context, p auth.Principal, typ string) (m
 	}
 	found := make([]map[string]bool, len(labelled))
 	lists := make([][]any, len(labelled))
-	err = s.Store.View(ctx, func(r store.Reader) error {
+	err = s.survey(ctx, func(r store.Reader) error {
 		for i := range labelled {
 			found[i], lists[i] = make(map[string]bool), nil
 		}

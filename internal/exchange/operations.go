@@ -196,7 +196,7 @@ func (s *Service) Everything(ctx context.Context, p auth.Principal, q Everything
 	entry := q.access()
 	var out SearchResult
 	var k *kept
-	err := s.Store.View(ctx, func(r store.Reader) error {
+	err := s.survey(ctx, func(r store.Reader) error {
 		center, err := q.center(r, p)
 		if err != nil {
 			return err
@@ -257,7 +257,7 @@ func (q Everything) center(r store.Reader, p auth.Principal) (store.Resource, er
 func (s *Service) everythingPage(ctx context.Context, p auth.Principal, asked Asked, k *kept, at Place) (out SearchResult, entry audit.Entry, err error) {
 	var q Everything
 	q.Type, q.ID = typeAndID(asked.Path)
-	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+	err = s.survey(ctx, func(r store.Reader) (err error) {
 		if _, err := q.center(r, p); err != nil {
 			return err
 		}

@@ -245,7 +245,7 @@ func (s *Service) part(ctx context.Context, p auth.Principal, at Place) (k *kept
 		k, err = decodeKept(c.Body)
 		return err
 	}
-	if err := s.Store.View(ctx, read); err != nil || k != nil {
+	if err := s.survey(ctx, read); err != nil || k != nil {
 		return k, c, err
 	}
 	// Another request may be making the same part. The first one to write it

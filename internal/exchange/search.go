@@ -80,7 +80,7 @@ func (s *Service) Search(ctx context.Context, p auth.Principal, req search.Reque
 	}
 	var out SearchResult
 	var k *kept
-	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+	err = s.survey(ctx, func(r store.Reader) (err error) {
 		if out, k, err = firstPage(r, q, req); err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (s *Service) searchPage(ctx context.Context, p auth.Principal, asked Asked,
 	if err != nil {
 		return out, entry, err
 	}
-	err = s.Store.View(ctx, func(r store.Reader) (err error) {
+	err = s.survey(ctx, func(r store.Reader) (err error) {
 		if k.Until > 0 {
 			q.Offset, q.Total = at.Offset, false
 			var page store.Page

@@ -40,6 +40,14 @@ type Service struct {
 	judged judgements
 }
 
+// survey is View for what reads much and decides nothing: searches, histories,
+// $everything, $meta of a type, and the pages of them. It may read from a
+// replica of the database, and fn may run twice. Everything else reads from the
+// database itself: what a write depends on, and what a single statement finds.
+func (s *Service) survey(ctx context.Context, fn func(store.Reader) error) error {
+	return s.Store.View(store.OnReplica(ctx), fn)
+}
+
 // Read gives the current version of a resource. With an error that says it
 // was deleted comes the version that is the deletion.
 func (s *Service) Read(ctx context.Context, p auth.Principal, typ, id string) (store.Resource, error) {

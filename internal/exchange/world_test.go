@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ type world struct {
 	testing.TB
 	ctx      context.Context
 	store    store.Store
+	surveys  *atomic.Int64 // views that might be on a replica
 	exchange *exchange.Service
 	consult  *consult.Service
 	calls    *callCentre
@@ -107,7 +109,9 @@ func newWorldOf(t testing.TB, list ...subscription.Topic) *world {
 		Store: st, Records: keeper, Booking: desk, Meeting: w.calls, Hub: w.hub, Relay: func() {}, Clock: clock,
 		Window: consult.DefaultWindow, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
-	w.exchange = &exchange.Service{Store: st, Records: keeper, Booking: desk, Consult: w.consult, Mode: mycore.Lenient, Base: base, Clock: clock}
+	replicated := &faltering{Store: st}
+	w.surveys = &replicated.surveys
+	w.exchange = &exchange.Service{Store: replicated, Records: keeper, Booking: desk, Consult: w.consult, Mode: mycore.Lenient, Base: base, Clock: clock}
 	w.people()
 	return w
 }
