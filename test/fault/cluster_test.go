@@ -8,21 +8,26 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/jumpa-hie/jumpa/internal/meeting/jitsitest"
 	"github.com/jumpa-hie/jumpa/internal/store/postgres/postgrestest"
 )
 
-// cluster is many nodes over one PostgreSQL and one broker, behind a balancer,
-// with a network between them that can be troubled.
+// cluster is many nodes over one PostgreSQL, its replica and one broker, behind
+// a balancer, with a network between them that can be troubled.
 type cluster struct {
 	*site
-	t        testing.TB
-	database *postgrestest.Server
-	broker   *process
-	toBroker *wire
-	toStore  []*wire // of each node
+	t         testing.TB
+	database  *postgrestest.Server
+	replica   *postgrestest.Server // nil on a bare network
+	broker    *process
+	toBroker  *wire
+	toReplica *wire
+	toStore   []*wire // of each node
 }
 
 // network is what lies between the nodes, the database and the broker.
@@ -58,6 +63,10 @@ func newCluster(t testing.TB, nodes int, broker string, between network) *cluste
 	if between == wires {
 		c.toBroker = newWire(t, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", at) })
 		c.kafka = c.toBroker.addr()
+		c.replica = c.database.Standby(t)
+		c.toReplica = newWire(t, func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", c.replica.Socket())
+		})
 	}
 	if broker == "apache" {
 		c.broker = apache(t, dir, at, c.kafka)
@@ -72,16 +81,17 @@ func newCluster(t testing.TB, nodes int, broker string, between network) *cluste
 	front := newBalancer(t)
 	c.url = front.URL
 	env := func() []string {
-		store := c.database.URL()
+		store, replica := c.database.URL(), ""
 		if between == wires {
 			w := newWire(t, func(ctx context.Context) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(data, ".s.PGSQL.5432"))
+				return new(net.Dialer).DialContext(ctx, "unix", c.database.Socket())
 			})
 			c.toStore = append(c.toStore, w)
-			store = "postgres://postgres@" + w.addr() + "/postgres?sslmode=disable"
+			store = behind(w)
+			replica = behind(c.toReplica)
 		}
 		return []string{
-			"JUMPA_DATABASE_URL=" + store, "JUMPA_KAFKA_BROKERS=" + c.kafka,
+			"JUMPA_DATABASE_URL=" + store, "JUMPA_DATABASE_REPLICA_URL=" + replica, "JUMPA_KAFKA_BROKERS=" + c.kafka,
 			"JUMPA_PUBLIC_URL=" + c.url, "JUMPA_TRUSTED_PROXIES=127.0.0.1", "JUMPA_MEETING_PROVIDER=jitsi", "JUMPA_JITSI_DOMAIN=meet.example.my",
 			"JUMPA_JITSI_CONTROL_URL=" + jitsi.URL(), "JUMPA_JITSI_BEARER=" + shownByProsody,
 		}
@@ -107,6 +117,9 @@ func newCluster(t testing.TB, nodes int, broker string, between network) *cluste
 	return c
 }
 
+// behind gives the address of a PostgreSQL behind a wire.
+func behind(w *wire) string { return "postgres://postgres@" + w.addr() + "/postgres?sslmode=disable" }
+
 // ready waits until all nodes are.
 func (c *cluster) ready() {
 	c.t.Helper()
@@ -131,6 +144,38 @@ func (c *cluster) restart() {
 		n.start()
 	}
 	c.ready()
+}
+
+// replay has the replica stand still or go on.
+func (c *cluster) replay(what string) {
+	c.t.Helper()
+	at, err := pgx.Connect(context.Background(), c.replica.URL())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = at.Close(context.Background()) }()
+	if _, err := at.Exec(context.Background(), "SELECT pg_wal_replay_"+what+"()"); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// onReplica gives how many reads of the nodes, since each was started, were on
+// the replica.
+func (c *cluster) onReplica() (reads float64) {
+	c.t.Helper()
+	for _, n := range c.nodes {
+		text, err := n.metric(context.Background(), "jumpa_store_replica_reads_total")
+		if err != nil {
+			c.t.Error(err)
+			continue
+		}
+		of, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			c.t.Error(err)
+		}
+		reads += of
+	}
+	return reads
 }
 
 func (c *cluster) crash() {

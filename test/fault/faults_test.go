@@ -118,6 +118,26 @@ var faults = []fault{
 	{"words of the database break off", func(c *cluster, r *rand.Rand) {
 		troubled(c.toStore[c.any(r)], trouble{torn: 40}, r, short, long)
 	}},
+	{"the replica is killed", func(c *cluster, r *rand.Rand) {
+		if err := c.replica.Stop("immediate"); err != nil {
+			c.t.Fatal(err)
+		}
+		some(r, moment, long)
+		if err := c.replica.Start(); err != nil {
+			c.t.Fatal(err)
+		}
+	}},
+	{"the replica stands still", func(c *cluster, r *rand.Rand) {
+		c.replay("pause")
+		some(r, short, long)
+		c.replay("resume")
+	}},
+	{"the replica falls silent", func(c *cluster, r *rand.Rand) {
+		troubled(c.toReplica, trouble{stall: true}, r, short, 2*lease.DefaultTerm)
+	}},
+	{"words of the replica break off", func(c *cluster, r *rand.Rand) {
+		troubled(c.toReplica, trouble{torn: 40}, r, short, long)
+	}},
 	{"the broker is cut off", func(c *cluster, r *rand.Rand) {
 		troubled(c.toBroker, trouble{cut: true}, r, moment, long)
 	}},
@@ -232,5 +252,10 @@ func playSeed(t *testing.T, seed uint64, count int) {
 			t.Errorf("%s has logged: %s", n.name, line)
 		}
 	}
+	reads := c.onReplica()
+	if reads == 0 {
+		t.Error("nothing was read from the replica")
+	}
+	t.Logf("%v reads of the last start were on the replica", reads)
 	t.Logf("%d faults with the %s broker; the seed took %v", count, kind, time.Since(began).Round(time.Second))
 }
