@@ -63,3 +63,24 @@ func TestNodeOutlivesItsDatabase(t *testing.T) {
 		t.Errorf("with its database again a node answers %d", got)
 	}
 }
+
+// TestNodeServesWithoutItsBroker: when Kafka is away, all nodes are without it;
+// a proxy must not take them for lost. They say so, and take in what comes.
+func TestNodeServesWithoutItsBroker(t *testing.T) {
+	cfg := laptop(t, t.TempDir())
+	cfg.Demo, cfg.KafkaBrokers = false, "127.0.0.1:1"
+	a, err := Start(context.WithoutCancel(t.Context()), cfg, silent())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Stop)
+	for path, want := range map[string]string{"/readyz": "ready\nbroker does not answer\n", "/healthz": "ok\n"} {
+		resp, err := http.Get(a.URL() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := answerOf(t, resp); resp.StatusCode != http.StatusOK || said != want {
+			t.Errorf("%s answers %d: %q", path, resp.StatusCode, said)
+		}
+	}
+}
