@@ -219,8 +219,8 @@ func TestMetricsOfWaiting(t *testing.T) {
 	}
 }
 
-// TestMetricsOfConnections uses them all up: /metrics still answers before a
-// scraper gives up, and says so.
+// TestMetricsOfConnections uses up those of views: /metrics still answers before
+// a scraper gives up, and says so.
 func TestMetricsOfConnections(t *testing.T) {
 	p := newOnPostgres(t)
 	if n := p.counts(busy, most); n[most] != 2*connections || n[busy] >= n[most] {
@@ -230,18 +230,14 @@ func TestMetricsOfConnections(t *testing.T) {
 	in, leave := make(chan struct{}), make(chan struct{})
 	stay := func(r store.Reader) error {
 		_, err := r.Setting("mine")
-		select {
-		case in <- struct{}{}:
-			<-leave
-		case <-leave: // an update may run again
-		}
+		in <- struct{}{}
+		<-leave
 		return err
 	}
 	for range connections {
 		work.Go(func() { _ = p.app.store.View(t.Context(), stay) })
-		work.Go(func() { _ = p.app.store.Update(t.Context(), func(tx store.Tx) error { return stay(tx) }) })
 	}
-	for range 2 * connections {
+	for range connections {
 		<-in
 	}
 	began := time.Now()
@@ -250,17 +246,17 @@ func TestMetricsOfConnections(t *testing.T) {
 		t.Errorf("/metrics took %v", took)
 	}
 	for line, got := range n {
-		want := -1.0 // not known
-		if line == busy || line == most {
-			want = 2 * connections
-		}
-		if got != want {
-			t.Errorf("%s is %v while all connections are in use; want %v", line, got, want)
+		switch {
+		case line == most:
+		case line == busy && got < connections:
+			t.Errorf("%v connections are in use, want %d at least", got, connections)
+		case line != busy && got != -1: // not known
+			t.Errorf("%s is %v while no view has a connection; want -1", line, got)
 		}
 	}
 	close(leave)
 	work.Wait()
-	if n := p.counts(busy, "jumpa_outbox_pending"); n[busy] >= 2*connections || n["jumpa_outbox_pending"] < 0 {
+	if n := p.counts(busy, "jumpa_outbox_pending"); n[busy] >= connections || n["jumpa_outbox_pending"] < 0 {
 		t.Errorf("afterwards %v", n)
 	}
 }
