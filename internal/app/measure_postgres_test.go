@@ -256,7 +256,7 @@ func TestMetricsOfConnections(t *testing.T) {
 	}
 	close(leave)
 	work.Wait()
-	if n := p.counts(busy, "jumpa_outbox_pending"); n[busy] >= connections || n["jumpa_outbox_pending"] < 0 {
+	if n := p.counts("jumpa_outbox_pending"); n["jumpa_outbox_pending"] < 0 {
 		t.Errorf("afterwards %v", n)
 	}
 }
