@@ -1,20 +1,29 @@
 package postgres
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
 
-// enter lets an update run beside others, unless the lane is at work, a crowd
-// is expected, or there is no connection left.
-func (s *Store) enter(now time.Time) bool {
+// enter lets an update run beside others as soon as there is a connection for
+// it, unless the lane is at work or a crowd is expected. Soon after a crowd it
+// waits for no connection: others would fail with it.
+func (s *Store) enter(ctx context.Context, now time.Time) bool {
 	if s.crowd.expects(now) {
 		return false
 	}
 	select {
 	case s.beside <- struct{}{}:
 	default:
-		return false
+		if s.crowd.pause.Load() > 0 {
+			return false
+		}
+		select {
+		case s.beside <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
 	}
 	if !s.gate.TryRLock() {
 		<-s.beside

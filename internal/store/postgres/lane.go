@@ -44,6 +44,7 @@ type job struct {
 	ctx    context.Context
 	fn     func(store.Tx) error
 	since  time.Time
+	tried  bool // beside others
 	err    error
 	answer chan error
 }
@@ -62,17 +63,18 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.ended(ctx); err != nil {
 		return err
 	}
-	since := time.Now()
-	if s.enter(since) {
+	since, tried := time.Now(), false
+	if s.enter(ctx, since) {
 		err, again := s.alone(ctx, fn)
 		s.leave()
 		s.count(again, &job{err: err})
-		s.crowd.note(since, again)
+		s.crowd.note(since, again && !lost(err))
 		if !again {
 			return err
 		}
+		tried = true
 	}
-	j := &job{ctx: ctx, fn: fn, since: since, answer: make(chan error, 1)}
+	j := &job{ctx: ctx, fn: fn, since: since, tried: tried, answer: make(chan error, 1)}
 	s.mu.RLock()
 	if s.closed {
 		s.mu.RUnlock()
@@ -181,6 +183,8 @@ func (s *Store) serve(waiting []*job) {
 		err, again := s.together(batch, locking, tries > 0)
 		locking = locking && !is(err, "55P03")
 		switch {
+		case again && tries == 0 && !batch[0].tried:
+			s.conflicts.Add(1)
 		case again:
 			s.retries.Add(1)
 		case err == nil:
