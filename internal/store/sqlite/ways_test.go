@@ -62,7 +62,9 @@ func TestEveryWayFindsTheSame(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					page, err := ask.Fetch(q, tables.ResourceColumns, func(t query.Text) ([]store.Resource, error) { return tables.Many(in.conn, t.SQL, t.Args, tables.ScanResource) }, in.number)
+					page, err := ask.Fetch(q, tables.ResourceColumns, func(t query.Text) ([]store.Resource, error) {
+						return tables.Many(in.conn, t.SQL, t.Args, tables.ScanResource)
+					}, in.number)
 					total = page.Total
 					for _, res := range page.Resources {
 						got = append(got, res.ID)
