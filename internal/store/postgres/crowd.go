@@ -40,9 +40,14 @@ func (s *Store) leave() {
 // crowd tells when updates get in each other's way, so that they go to the lane
 // at once and are not run in vain.
 type crowd struct {
-	until atomic.Int64 // Unix nanoseconds
-	pause atomic.Int64 // of the last time, ns
+	until atomic.Int64 // as an instant
+	pause atomic.Int64 // that led there, ns
 }
+
+var origin = time.Now()
+
+// instant is a time in nanoseconds that no change of the clock moves.
+func instant(t time.Time) int64 { return int64(t.Sub(origin)) }
 
 // How long a crowd is expected: from the first conflict, and when each try
 // meets another one.
@@ -51,15 +56,15 @@ const (
 	mostCrowd  = time.Second
 )
 
-func (c *crowd) expects(now time.Time) bool { return now.UnixNano() < c.until.Load() }
+func (c *crowd) expects(now time.Time) bool { return instant(now) < c.until.Load() }
 
-// note learns from an update that ran beside others and began at a time.
-func (c *crowd) note(began time.Time, conflict bool) {
+// note learns from an update that ran beside others.
+func (c *crowd) note(began, ended time.Time, conflict bool) {
 	until, pause := c.until.Load(), c.pause.Load()
-	switch now := time.Now().UnixNano(); {
+	switch now := instant(ended); {
 	case !conflict && now > until+pause: // it has been quiet for as long
 		c.pause.Store(0)
-	case conflict && began.UnixNano() >= until: // the first of those that ran together
+	case conflict && instant(began) >= until: // the first of those that ran together
 		pause = min(max(2*pause, int64(leastCrowd)), int64(mostCrowd))
 		c.pause.Store(pause)
 		c.until.Store(now + pause)

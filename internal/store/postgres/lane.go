@@ -18,11 +18,11 @@ import (
 // that wait run one after another in one transaction, each behind a savepoint,
 // and are committed together, while nobody else of this process writes. Who
 // comes while the lane is at work, or soon after a conflict (see crowd.go),
-// queues there as well. So updates that touch
-// different things run side by side, and those that fight for one counter or
-// one Slot share a commit instead of failing in turns. The lanes of other
-// processes wait for this one before they look at anything. Otherwise the
-// server decides between processes, and who loses tries again.
+// queues there as well. So updates that touch different things run side by
+// side, and those that fight for one counter or one Slot share a commit instead
+// of failing in turns. The lanes of other processes wait for this one before
+// they look at anything. Otherwise the server decides between processes, and
+// who loses tries again.
 
 // maxBatch bounds how many updates share one commit of the lane.
 const maxBatch = 64
@@ -68,7 +68,7 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 		err, again := s.alone(ctx, fn)
 		s.leave()
 		s.count(again, &job{err: err})
-		s.crowd.note(since, again && !lost(err))
+		s.crowd.note(since, time.Now(), again && !lost(err))
 		if !again {
 			return err
 		}

@@ -1,0 +1,40 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+)
+
+// TestCrowd sees that one conflict makes a short crowd, that each try which
+// meets another doubles it, and that it is forgotten when all was quiet for as
+// long.
+func TestCrowd(t *testing.T) {
+	var c crowd
+	now := time.Now()
+	expected := func(want time.Duration) {
+		t.Helper()
+		if !c.expects(now.Add(want-1)) || c.expects(now.Add(want)) {
+			t.Errorf("a crowd for %v, want %v", time.Duration(c.until.Load()-instant(now)), want)
+		}
+	}
+	if c.expects(now) {
+		t.Fatal("a crowd at the start")
+	}
+	for range 3 { // of those that run together the first counts
+		c.note(now, now, true)
+		expected(leastCrowd)
+	}
+	for want := 2 * leastCrowd; want < 4*mostCrowd; want *= 2 {
+		now = now.Add(time.Duration(c.pause.Load()))
+		c.note(now, now, true)
+		expected(min(want, mostCrowd))
+	}
+	now = now.Add(mostCrowd)
+	c.note(now, now, false)
+	c.note(now, now, true)
+	expected(mostCrowd) // too soon to be forgotten
+	now = now.Add(2*mostCrowd + 1)
+	c.note(now, now, false)
+	c.note(now, now, true)
+	expected(leastCrowd)
+}
