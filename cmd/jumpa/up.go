@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -68,6 +69,9 @@ func run(ctx context.Context, cfg app.Config) error {
 		return err
 	}
 	a, err := app.Start(ctx, cfg, log)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // told to stop before it was up
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -204,6 +204,8 @@ func TestCredentialsForScripts(t *testing.T) {
 			Organization string `json:"organization"`
 			Email        string `json:"email"`
 			Password     string `json:"password"`
+
+			Topics []string `json:"topics"`
 		} `json:"clients"`
 		Patients []struct {
 			ID             string `json:"id"`

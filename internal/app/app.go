@@ -72,6 +72,7 @@ type App struct {
 
 	stops    []func() // what to stop, in the order of starting
 	once     sync.Once
+	started  atomic.Bool
 	stopping atomic.Bool
 	pause    func(time.Duration) // before the end, while balancers turn away
 	failed   chan error
@@ -100,6 +101,7 @@ func startAt(ctx context.Context, cfg Config, log *slog.Logger, clock func() tim
 			return nil, err
 		}
 	}
+	a.started.Store(true)
 	return a, nil
 }
 

@@ -93,6 +93,10 @@ func (a *App) portal() (*portal.Portal, error) {
 // A broker that is away is told and no more: events wait in the store, and a
 // proxy that took all nodes for lost would turn everybody away for nothing.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	if !a.started.Load() {
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+		return
+	}
 	if a.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 		return
@@ -108,6 +112,8 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	said := "ready\n"
+	ctx, cancel = context.WithTimeout(ctx, time.Second) // who asks waits for no more than the store
+	defer cancel()
 	if err := a.kafka.Ping(ctx); err != nil {
 		a.log.Warn("the broker does not answer; events wait in the database", "error", err)
 		said += "broker does not answer\n"
