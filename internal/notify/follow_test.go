@@ -124,7 +124,24 @@ func node(t *testing.T, url string) member {
 	f := notify.Follower{Store: st, Hub: n.hub, Every: 5 * time.Millisecond}
 	wg.Go(func() { f.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait(); st.Close() })
+	n.begun(t)
 	return n
+}
+
+// begun waits until the node hears what is told: what was told before is not
+// for it.
+func (m member) begun(t *testing.T) {
+	t.Helper()
+	heard, cancel := m.hub.Subscribe("begun")
+	defer cancel()
+	for {
+		m.change(t, "begun")
+		select {
+		case <-heard:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (m member) change(t *testing.T, keys ...string) {
