@@ -25,7 +25,6 @@ var special = []struct{ says, why string }{
 	{"OPDEF_PROFILE_NOT_FOUND", "the meaning of an OperationDefinition"},
 	{"IG_DEPENDENCY_DIRECT", "what HL7 wants of its own guides"},
 	{"Type_Specific_Checks_DT_Identifier_System", "R4 says in words that the system of an identifier is an absolute URI"},
-	{"The value set is http://hl7.org/fhir/ValueSet/mimetypes.", "an example of R4 says xml and json where a media type is required"},
 	{"SD_DERIVATION_KIND_MISMATCH", "the meaning of a StructureDefinition"},
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/jumpa-hie/jumpa/internal/store"
@@ -20,24 +19,27 @@ import (
 // comes while the lane is at work, or soon after a conflict (see crowd.go),
 // queues there as well. So updates that touch different things run side by
 // side, and those that fight for one counter or one Slot share a commit instead
-// of failing in turns. The lanes of other processes wait for this one before
-// they look at anything. Otherwise the server decides between processes, and
-// who loses tries again.
+// of failing in turns. So it is between processes too: while the lane of one is
+// at work, nobody writes, in any of them. That is a courtesy; where it fails
+// the server decides, and who loses tries again.
 
 // maxBatch bounds how many updates share one commit of the lane.
 const maxBatch = 64
 
 const savepoint = "SAVEPOINT job"
 
-// The statements that begin an update. The lane of one process at a time goes
-// on; it is locked before the transaction sees anything, so that it sees what
-// the one before it wrote. That saves work: otherwise the server would refuse
-// the whole batch of all but one. A lane that sleeps is waited for only so
-// long.
+// The statements that begin an update, beside others or in the lane. The lock
+// is taken before the transaction sees anything, so that it sees what those
+// before it wrote. It saves work: otherwise an update of another process would
+// make the server refuse a whole batch. Who sleeps is waited for only so long.
 var (
-	beginUpdate = []string{"BEGIN ISOLATION LEVEL SERIALIZABLE"}
-	beginLane   = append(slices.Clip(beginUpdate), "SET LOCAL lock_timeout = '1s'", "LOCK TABLE lane IN SHARE UPDATE EXCLUSIVE MODE", "SET LOCAL lock_timeout = 0")
+	begin       = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	beginBeside = []string{begin, patient, "LOCK TABLE lane IN ROW SHARE MODE", "SET LOCAL lock_timeout = 0"}
+	beginLane   = []string{begin, patient, "LOCK TABLE lane IN EXCLUSIVE MODE", "SET LOCAL lock_timeout = 0"}
+	beginAlone  = []string{begin} // after the lock was waited for in vain
 )
+
+const patient = "SET LOCAL lock_timeout = '500ms'"
 
 // job is one Update that waits for the lane.
 type job struct {
@@ -105,7 +107,7 @@ func (s *Store) transaction(ctx context.Context, begin []string) (*conn, func(),
 // alone runs one update in a transaction of its own. again tells that it is
 // worth another try.
 func (s *Store) alone(ctx context.Context, fn func(store.Tx) error) (err error, again bool) { //nolint:revive // err is an answer here
-	c, end, err := s.transaction(ctx, beginUpdate)
+	c, end, err := s.transaction(ctx, beginBeside)
 	if err != nil {
 		return err, false
 	}
@@ -214,7 +216,7 @@ func (s *Store) serve(waiting []*job) {
 // together runs jobs in one transaction and commits those that succeed. Each
 // job's own error is with it; err is that of them all.
 func (s *Store) together(batch []*job, locking, wary bool) (err error, again bool) { //nolint:revive // err is an answer here
-	begin := beginUpdate
+	begin := beginAlone
 	if locking {
 		begin = beginLane
 	}
