@@ -134,6 +134,9 @@ func (c *conn) send(read func(pgx.Rows) error) error {
 				continue
 			}
 		}
+		if c.store != nil && is(err, "55P03") {
+			c.store.impatient.Store(instant(time.Now().Add(impatient)))
+		}
 		c.failed = err
 		return err
 	}

@@ -3,6 +3,8 @@ package postgres
 import (
 	"testing"
 	"time"
+
+	"github.com/jumpa-hie/jumpa/internal/store"
 )
 
 // TestCrowd sees that one conflict makes a short crowd, that each try which
@@ -37,4 +39,29 @@ func TestCrowd(t *testing.T) {
 	c.note(now, now, false)
 	c.note(now, now, true)
 	expected(leastCrowd)
+}
+
+// TestALaneThatSleeps holds the lock of the lanes, as a node does that falls
+// asleep in the middle: the others go on without it.
+func TestALaneThatSleeps(t *testing.T) {
+	url := database(t)
+	s := open(t, url)
+	c := admin(t, url)
+	for _, mode := range []string{"ROW SHARE", "EXCLUSIVE"} {
+		run(t, c, "BEGIN; LOCK TABLE lane IN "+mode+" MODE")
+		each(t, 20, func(i int) error {
+			return s.Update(t.Context(), func(tx store.Tx) error {
+				_, err := tx.NextNumber("n") // one conflicts with the other, and goes to the lane
+				return err
+			})
+		})
+		if mode == "EXCLUSIVE" && s.impatient.Load() == 0 {
+			t.Error("nobody has waited for the lock")
+		}
+		run(t, c, "ROLLBACK")
+	}
+	var n int64
+	if err := s.Update(t.Context(), func(tx store.Tx) (err error) { n, err = tx.NextNumber("n"); return err }); err != nil || n != 41 {
+		t.Errorf("the next number is %d, %v", n, err)
+	}
 }

@@ -36,10 +36,13 @@ var (
 	begin       = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 	beginBeside = []string{begin, patient, "LOCK TABLE lane IN ROW SHARE MODE", "SET LOCAL lock_timeout = 0"}
 	beginLane   = []string{begin, patient, "LOCK TABLE lane IN EXCLUSIVE MODE", "SET LOCAL lock_timeout = 0"}
-	beginAlone  = []string{begin} // after the lock was waited for in vain
+	beginAlone  = []string{begin} // soon after the lock was waited for in vain
 )
 
-const patient = "SET LOCAL lock_timeout = '500ms'"
+const (
+	patient   = "SET LOCAL lock_timeout = '500ms'"
+	impatient = 2 * time.Second // for how long nobody of this process waits again
+)
 
 // job is one Update that waits for the lane.
 type job struct {
@@ -95,6 +98,9 @@ func (s *Store) update(ctx context.Context, fn func(store.Tx) error) error {
 // transaction begins one that is not ended by its caller's context, but by its
 // own limit.
 func (s *Store) transaction(ctx context.Context, begin []string) (*conn, func(), error) {
+	if instant(time.Now()) < s.impatient.Load() {
+		begin = beginAlone
+	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	c := &conn{store: s, pool: s.writes, caller: ctx, ctx: bounded, begin: begin}
 	if err := c.acquire(); err != nil {
@@ -178,12 +184,11 @@ func (s *Store) lane() {
 // serve runs jobs until each has its answer. A batch that fails is cut in two,
 // so that what makes it fail is alone in the end.
 func (s *Store) serve(waiting []*job) {
-	size, locking := len(waiting), true
+	size := len(waiting)
 	for tries := 0; len(waiting) > 0; tries++ {
 		size = min(size, len(waiting))
 		batch := waiting[:size]
-		err, again := s.together(batch, locking, tries > 0)
-		locking = locking && !is(err, "55P03")
+		err, again := s.together(batch, tries > 0)
 		switch {
 		case again && tries == 0 && !batch[0].tried:
 			s.conflicts.Add(1)
@@ -215,12 +220,8 @@ func (s *Store) serve(waiting []*job) {
 
 // together runs jobs in one transaction and commits those that succeed. Each
 // job's own error is with it; err is that of them all.
-func (s *Store) together(batch []*job, locking, wary bool) (err error, again bool) { //nolint:revive // err is an answer here
-	begin := beginAlone
-	if locking {
-		begin = beginLane
-	}
-	c, end, err := s.transaction(context.Background(), begin)
+func (s *Store) together(batch []*job, wary bool) (err error, again bool) { //nolint:revive // err is an answer here
+	c, end, err := s.transaction(context.Background(), beginLane)
 	if err != nil {
 		return err, false
 	}

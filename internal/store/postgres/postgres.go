@@ -60,6 +60,8 @@ type Store struct {
 	gate   sync.RWMutex  // read: updates that run side by side; write: the lane
 	beside chan struct{} // one for each of the former
 
+	impatient atomic.Int64 // the instant until which other processes are not waited for
+
 	mu     sync.RWMutex // guards closed against sends on queue
 	closed bool
 	queue  chan *job
