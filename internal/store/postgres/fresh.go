@@ -12,9 +12,9 @@ import (
 // the process ends is never given.
 const block = 32
 
-// blocks gives numbers of counters that were taken many at once,
-// outside the transactions that use them: a counter's row would make each of
-// them fail that runs beside another.
+// blocks gives numbers of counters that were taken many at once, outside the
+// transactions that use them: a counter's row would make each of them fail that
+// runs beside another.
 type blocks struct {
 	mu   sync.Mutex
 	have map[string]span
